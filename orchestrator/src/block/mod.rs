@@ -2,9 +2,9 @@
 //!
 //! A *block type* says what it is for, a *block schema* which fields it has and which of them are
 //! secret, a *block document* holds the values. Read [`blocks`] (the collection), then [`command`] (what
-//! can be asked for) and one of the files that apply it: [`mod@types`], [`schemas`], [`documents`].
+//! can be asked for) and one of the files that apply it: [`types`], [`schemas`], [`documents`].
 //! [`parse`] reads request bodies, [`query`] answers questions, [`secret`] keeps secrets out of the log
-//! and of answers, [`system`] holds the types every server starts with, [`checksum`] the digest by which
+//! and of answers, [`system`] holds the types every server starts with, [`checksum()`] the digest by which
 //! clients recognise a schema.
 //!
 //! Not here: encryption itself (the caller gives a function), calling what a block describes.

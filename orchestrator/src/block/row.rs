@@ -50,7 +50,7 @@ pub struct BlockSchema {
     pub created: Timestamp,
     /// When it was last changed.
     pub updated: Timestamp,
-    /// See [`mod@super::checksum`].
+    /// See [`checksum()`](super::checksum()).
     pub checksum: String,
     /// JSON Schema with Prefect's additions, without nested blocks.
     pub fields: Map<String, Value>,
