@@ -4,7 +4,7 @@ use crate::limits::{EVENT_NAME_CHARS_MAX, LABELS_PER_RESOURCE_MAX, RELATED_MAX};
 use crate::read::{Fault, Faults, Loc, Reader};
 use crate::resource::{ID, ROLE, Resource};
 use crate::time::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -204,6 +204,21 @@ impl Event {
             },
             None => self.resource.get(label),
         }
+    }
+}
+
+impl Serialize for Event {
+    /// The stored form, its payload's text unchanged. Only for `serde_json`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RawValue::from_string(self.to_json()).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    /// The stored form. Only for `serde_json`, and not inside internally tagged enums.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::from_stored(raw.get()).map_err(serde::de::Error::custom)
     }
 }
 
