@@ -1,1 +1,16 @@
-//! Placeholder.
+//! What an automation does: the closed list of actions, their templates, and how each is performed.
+//!
+//! Read [`action`] first (the closed list), then one file of [`kind`] (a kind's shape and its deed), then
+//! [`template`] (what users write inside actions). Nothing here evaluates a trigger or keeps state.
+
+pub mod action;
+pub mod hydrate;
+pub mod kind;
+pub mod limits;
+pub mod options;
+mod rewrite;
+mod shape;
+pub mod template;
+
+pub use action::{Action, Kind};
+pub use options::{OnUnknown, Options};

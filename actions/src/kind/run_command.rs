@@ -1,0 +1,77 @@
+//! `run-command`: a program on the server's own machine.
+
+use crate::shape::{self, put_or_null};
+use crate::template;
+use pavlov_events::Reader;
+use serde_json::{Map, Value};
+
+/// Bytes of output that are kept when the action does not say otherwise.
+const OUTPUT_BYTES: i64 = 10_000;
+/// Most bytes of output an action may keep: they travel in the outcome's record.
+const OUTPUT_BYTES_MAX: i64 = 200_000;
+
+/// Runs a program that the server's settings allow. Arguments, environment and input are templates.
+///
+/// ```json
+/// {"type": "run-command", "argv": ["/usr/local/bin/restart", "{{ event.resource.id }}"], "env": {}, "cwd": null,
+///  "stdin": null, "shell": false, "output_bytes_max": 10000}
+/// ```
+///
+/// With `shell` the first element is a script for `/bin/sh` and the others are its `$1`, `$2`, …; the script
+/// itself may hold no template, so that no event can write commands.
+/// A command is not repeated after a crash unless `on_unknown` is `retry`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunCommand {
+    /// The program and its arguments, or the script and its arguments.
+    pub argv: Vec<String>,
+    /// Variables added to the empty environment.
+    pub env: Vec<(String, String)>,
+    /// The folder to run in; none = the server's.
+    pub cwd: Option<String>,
+    /// What the program reads.
+    pub stdin: Option<String>,
+    /// Whether the first element is a script.
+    pub shell: bool,
+    /// Bytes kept of each of both outputs, up to 200,000.
+    pub output_bytes_max: usize,
+}
+
+impl RunCommand {
+    const FIELDS: [&str; 6] = ["argv", "env", "cwd", "stdin", "shell", "output_bytes_max"];
+
+    /// Reads the fields.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        super::forbid_others(reader, &Self::FIELDS);
+        let argv = reader.required("argv", |r| shape::templates(r, "argv"));
+        let env = reader.nullable("env", |r| shape::template_map(r, "env"));
+        let cwd = reader.nullable("cwd", |r| shape::template(r, "cwd"));
+        let stdin = reader.nullable("stdin", |r| shape::template(r, "stdin"));
+        let shell = reader.optional("shell", |r| r.boolean());
+        let output = reader.optional("output_bytes_max", |r| r.integer_within(0, OUTPUT_BYTES_MAX));
+        let command = Self {
+            argv: argv?,
+            env: env?.unwrap_or_default(),
+            cwd: cwd?,
+            stdin: stdin?,
+            shell: shell?.unwrap_or(false),
+            output_bytes_max: output?.unwrap_or(OUTPUT_BYTES) as usize,
+        };
+        match command.argv.first().map(String::as_str) {
+            None | Some("") => reader.value_error("argv needs a program as its first element"),
+            Some(script) if command.shell && template::maybe_template(script) => reader
+                .value_error("a shell script may hold no template; give values as further elements of argv"),
+            Some(_) => return Some(command),
+        }
+        None
+    }
+
+    /// Adds the fields.
+    pub fn write(&self, out: &mut Map<String, Value>) {
+        out.insert("argv".into(), self.argv.clone().into());
+        out.insert("env".into(), shape::object(&self.env));
+        put_or_null(out, "cwd", &self.cwd);
+        put_or_null(out, "stdin", &self.stdin);
+        out.insert("shell".into(), self.shell.into());
+        out.insert("output_bytes_max".into(), self.output_bytes_max.into());
+    }
+}
