@@ -4,13 +4,18 @@
 //! [`template`] (what users write inside actions). Nothing here evaluates a trigger or keeps state.
 
 pub mod action;
+pub mod automation;
 pub mod hydrate;
 pub mod kind;
 pub mod limits;
 pub mod options;
+pub mod outcome_event;
 mod rewrite;
 mod shape;
 pub mod template;
+pub mod triggered_action;
 
 pub use action::{Action, Kind};
+pub use automation::Automation;
 pub use options::{OnUnknown, Options};
+pub use triggered_action::TriggeredAction;

@@ -111,6 +111,15 @@ impl Trigger {
         }
     }
 
+    /// The tag in JSON.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Event(_) => "event",
+            Self::Compound(_) => "compound",
+            Self::Sequence(_) => "sequence",
+        }
+    }
+
     /// The trigger's own id.
     pub fn id(&self) -> Uuid {
         match self {

@@ -38,7 +38,10 @@ impl Committer {
                 match self.commit(&mut records) {
                     Ok(()) => {}
                     Err(Error::Closed) => {
-                        tracing::error!(records = records.len(), "closing without a place to store what is queued");
+                        tracing::error!(
+                            records = records.len(),
+                            "closing without a place to store what is queued"
+                        );
                         return self.end(None);
                     }
                     Err(error) => {

@@ -80,7 +80,10 @@ impl Host {
             free_percent: Arc::new(free_percent),
             sync: Arc::new(File::sync_data),
             fatal: Arc::new(|error| {
-                tracing::error!(error = error as &dyn std::error::Error, "the log cannot be trusted any more: ending");
+                tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    "the log cannot be trusted any more: ending"
+                );
                 std::process::abort();
             }),
         }
