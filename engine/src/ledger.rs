@@ -47,6 +47,8 @@ pub enum Standing {
 pub struct Entry {
     /// What is to be done; its id is the entry's and the effect's idempotency key.
     pub action: Arc<TriggeredAction>,
+    /// The event that told of the promise; the event of its end follows it.
+    pub triggered_event: Uuid,
     /// The current or last attempt, from 1.
     pub attempt: u32,
     /// How many automations caused one another to get here.
@@ -106,8 +108,8 @@ pub enum Report {
 
 impl Entry {
     /// A new promise whose first attempt is to be made now.
-    pub fn new(action: Arc<TriggeredAction>, depth: u32, created: Timestamp) -> Self {
-        Self { action, attempt: 1, depth, created, standing: Standing::Running, last_reason: None }
+    pub fn new(action: Arc<TriggeredAction>, triggered_event: Uuid, depth: u32, created: Timestamp) -> Self {
+        Self { action, triggered_event, attempt: 1, depth, created, standing: Standing::Running, last_reason: None }
     }
 
     /// When this entry needs the machine next.

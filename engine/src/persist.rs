@@ -2,7 +2,7 @@
 //! every request.
 
 use crate::error::{Error, chain, file};
-use crate::history::Syncing;
+use crate::history::Unsynced;
 use crate::log::Log;
 use crate::state::row::Row;
 use crate::state::snapshot;
@@ -49,7 +49,7 @@ struct Shared {
 struct Work {
     position: u64,
     batch: Batch,
-    syncing: Syncing,
+    unsynced: Unsynced,
 }
 
 struct Thread {
@@ -93,14 +93,14 @@ impl Persister {
     }
 
     /// Hands a batch over. Fails with the reason why an earlier one could not be made durable.
-    pub fn commit(&mut self, position: u64, batch: Batch, syncing: Syncing) -> Result<(), String> {
+    pub fn commit(&mut self, position: u64, batch: Batch, unsynced: Unsynced) -> Result<(), String> {
         if let Some(reason) = self.failure() {
             return Err(reason);
         }
         self.position = position;
         self.shared.busy.store(true, Ordering::Release);
         match &self.sender {
-            Some(sender) if sender.send(Work { position, batch, syncing }).is_ok() => Ok(()),
+            Some(sender) if sender.send(Work { position, batch, unsynced }).is_ok() => Ok(()),
             _ => Err(self.failure().unwrap_or_else(|| "the thread of the state has ended".into())),
         }
     }
@@ -151,7 +151,7 @@ impl Thread {
 
     /// The history first: the batch records its length.
     fn perform(&mut self, work: Work) -> Result<(), Error> {
-        work.syncing.run()?;
+        work.unsynced.sync()?;
         self.store.commit(work.batch)?;
         self.shared.durable.store(work.position, Ordering::Release);
         let (position, at) = self.last;

@@ -102,11 +102,6 @@ pub trait AllTriggers {
 
 impl AllTriggers for Trigger {
     fn all(&self) -> Vec<&Trigger> {
-        let below: &[Trigger] = match self {
-            Trigger::Event(_) => &[],
-            Trigger::Compound(compound) => &compound.triggers,
-            Trigger::Sequence(sequence) => &sequence.triggers,
-        };
-        std::iter::once(self).chain(below.iter().flat_map(AllTriggers::all)).collect()
+        std::iter::once(self).chain(self.children().iter().flat_map(AllTriggers::all)).collect()
     }
 }

@@ -226,14 +226,6 @@ impl State {
         }
     }
 
-    /// Moves the deadline of an open count.
-    pub fn postpone_bucket(&mut self, trigger: Uuid, key: &[String], until: Timestamp) {
-        let Some(bucket) = self.counting.buckets.get_mut(&trigger).and_then(|keys| keys.get_mut(key)) else { return };
-        let old = bucket.due.replace(until);
-        self.deadlines.replace(old, Some(until), Due::Bucket(trigger, key.to_vec()));
-        self.touch(Row::Bucket(trigger, key.to_vec()));
-    }
-
     /// Drops everything that a trigger counts.
     pub fn forget_trigger(&mut self, trigger: Uuid) {
         for (key, bucket) in self.counting.buckets.remove(&trigger).unwrap_or_default() {
@@ -270,7 +262,7 @@ impl State {
             .chain(self.waiting.ids().map(Row::Waiting))
             .chain((0..PIECES as u16).map(Row::Seen))
             .chain(self.answers.keys().map(|key| Row::CommandKey(key.clone())))
-            .chain(self.blocks.row_keys().map(Row::Block));
+            .chain(self.blocks.keys().map(|key| Row::Block(key.to_string())));
         rows.filter_map(|row| Some((row.key(), self.value(&row)?))).collect()
     }
 
@@ -288,7 +280,8 @@ impl State {
             Row::Origin(id) => drop(self.origins.insert(id, parse(key, value)?)),
             Row::Automation(id) => {
                 let value: serde_json::Value = parse(key, value)?;
-                let automation = Automation::from_stored(&value).map_err(|error| bad(key, error))?;
+                let automation = Automation::from_stored(&value)
+                    .map_err(|faults| bad(key, crate::telling::faults_as_text(&faults)))?;
                 self.automations.insert(id, Arc::new(automation));
             }
             Row::Bucket(trigger, name) => {
@@ -306,7 +299,8 @@ impl State {
             Row::Seen(_) => loading.seen.push(value.to_vec()),
             Row::CommandKey(name) => drop(self.answers.insert(name, parse(key, value)?)),
             Row::Block(name) => {
-                self.blocks.load_row(&name, &parse(key, value)?).map_err(|error| bad(key, error))?;
+                let name = name.parse().map_err(|error| bad(key, error))?;
+                self.blocks.load(name, parse(key, value)?).map_err(|error| bad(key, error))?;
             }
         }
         Ok(())
@@ -341,7 +335,7 @@ impl State {
                 (bytes.len() > 8).then_some(bytes)
             }
             Row::CommandKey(key) => self.answers.get(key).map(json),
-            Row::Block(key) => self.blocks.row(key).map(|value| json(&value)),
+            Row::Block(key) => self.blocks.row(&key.parse().ok()?).map(|value| json(&value)),
         }
     }
 }
