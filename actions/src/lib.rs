@@ -4,13 +4,21 @@
 //! [`template`] (what users write inside actions). Nothing here evaluates a trigger or keeps state.
 
 pub mod action;
+mod datetime;
+mod filters;
+mod guards;
+mod humanize;
 pub mod hydrate;
 pub mod kind;
 pub mod limits;
 pub mod options;
+mod python;
 mod rewrite;
+pub mod scope;
 mod shape;
 pub mod template;
+mod text_filters;
 
 pub use action::{Action, Kind};
 pub use options::{OnUnknown, Options};
+pub use scope::Scope;
