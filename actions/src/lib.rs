@@ -5,17 +5,25 @@
 
 pub mod action;
 pub mod automation;
+mod datetime;
+mod filters;
+mod guards;
+mod humanize;
 pub mod hydrate;
 pub mod kind;
 pub mod limits;
 pub mod options;
 pub mod outcome_event;
+mod python;
 mod rewrite;
+pub mod scope;
 mod shape;
 pub mod template;
 pub mod triggered_action;
+mod text_filters;
 
 pub use action::{Action, Kind};
 pub use automation::Automation;
 pub use options::{OnUnknown, Options};
 pub use triggered_action::TriggeredAction;
+pub use scope::Scope;

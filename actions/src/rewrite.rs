@@ -379,11 +379,22 @@ impl<'s> Rewriter<'s> {
 
     /// `value`, or an error with the text of `expr` when it is undefined.
     fn defined(&self, expr: &Expr<'s>, value: Expr<'s>) -> Expr<'s> {
-        let span = expr.span();
-        let shown =
-            self.source.get(span.start_offset as usize..span.end_offset as usize).unwrap_or("a value");
-        let shown: String = shown.chars().take(SHOWN_CHARS_MAX).collect();
-        guard("@defined", value, vec![text(&shown, span)])
+        let shown: String = self.shown(expr).chars().take(SHOWN_CHARS_MAX).collect();
+        guard("@defined", value, vec![text(&shown, expr.span())])
+    }
+
+    /// A name with its attributes as it is written; the engine's spans hold only the last step.
+    fn shown(&self, expr: &Expr<'s>) -> String {
+        let written = |expr: &Expr<'s>| {
+            let span = expr.span();
+            self.source.get(span.start_offset as usize..span.end_offset as usize).unwrap_or("…").to_owned()
+        };
+        match expr {
+            Expr::Var(e) => e.id.to_owned(),
+            Expr::GetAttr(e) => format!("{}.{}", self.shown(&e.expr), e.name),
+            Expr::GetItem(e) => format!("{}[{}]", self.shown(&e.expr), written(&e.subscript_expr)),
+            other => written(other),
+        }
     }
 }
 
