@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The sentence running: order, durability, time.
+
+pub mod history;
