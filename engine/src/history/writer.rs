@@ -170,6 +170,11 @@ pub struct Unsynced {
 }
 
 impl Unsynced {
+    /// Where the history will stand once it is synced.
+    pub fn point(&self) -> Point {
+        self.point
+    }
+
     /// Waits until the disk has it.
     ///
     /// # Errors
