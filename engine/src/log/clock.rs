@@ -35,7 +35,8 @@ mod tests {
     #[test]
     fn starts_at_the_wall_clock_and_never_goes_back() {
         let clock = BootClock::start();
-        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as i64;
+        let wall =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as i64;
         let first = clock.now();
         assert!((first - wall).abs() < 5_000_000, "{first} against {wall}");
         let times: Vec<i64> = (0..1_000).map(|_| clock.now()).collect();

@@ -134,9 +134,9 @@ pub(super) fn a_full_queue_refuses_and_recovers(bench: &impl Bench) {
 }
 
 pub(super) fn trimming_keeps_what_is_not_below(bench: &impl Bench) {
-    let all = store(bench, 3_000);
+    let all = store(bench, 10_000);
     let log = bench.open();
-    let below = all[2_000].position;
+    let below = all[8_000].position;
     log.trim(below).unwrap();
     let first = log.first_position();
     assert!(first > all[0].position && first <= below, "{first} after trimming below {below}");
@@ -144,7 +144,7 @@ pub(super) fn trimming_keeps_what_is_not_below(bench: &impl Bench) {
     assert_eq!(log.checksum(first - 1).unwrap(), None);
     let pieces = log.pieces();
     assert_eq!(pieces[0].first, first);
-    assert_eq!(pieces.last().unwrap().last, all[2_999].position);
+    assert_eq!(pieces.last().unwrap().last, all[9_999].position);
     drop(log);
     let log = bench.open();
     assert_eq!(log.first_position(), first);
@@ -156,7 +156,10 @@ pub(super) fn wrong_starts_are_told(bench: &impl Bench) {
     let last = store(bench, 3)[2].position;
     let log = bench.open();
     let error = log.entries(last + 5).unwrap_err();
-    assert!(matches!(error, Error::TailLost { delivered, last: l } if delivered == last + 4 && l == last), "{error}");
+    assert!(
+        matches!(error, Error::TailLost { delivered, last: l } if delivered == last + 4 && l == last),
+        "{error}"
+    );
     let _reader = log.entries(last + 1).unwrap();
     assert!(matches!(log.entries(1), Err(Error::EntriesTaken)));
 }
@@ -178,7 +181,8 @@ pub(super) fn closing_stores_what_is_queued(bench: &impl Bench) {
 
 pub(super) fn many_sizes_survive(bench: &impl Bench) {
     let sizes = [1, 7, 8, 9, 31, 32, 33, 4_063, 4_064, 4_065, 65_536, 131_071, 500_000, 3];
-    let records: Vec<Bytes> = sizes.iter().map(|size| Bytes::from(vec![b'0' + (size % 10) as u8; *size])).collect();
+    let records: Vec<Bytes> =
+        sizes.iter().map(|size| Bytes::from(vec![b'0' + (size % 10) as u8; *size])).collect();
     let log = bench.open();
     let mut reader = log.entries(1).unwrap();
     for (record, number) in records.iter().zip(1..) {
@@ -239,7 +243,8 @@ pub(super) fn check(entries: &[Entry], numbers: std::ops::RangeInclusive<u64>) {
 pub(super) fn receive(reader: &mut Receiver<Delivery>, count: usize) -> Vec<Entry> {
     let mut entries = Vec::new();
     while entries.len() < count {
-        let group = next(reader).unwrap_or_else(|| panic!("the channel ended after {} of {count}", entries.len()));
+        let group =
+            next(reader).unwrap_or_else(|| panic!("the channel ended after {} of {count}", entries.len()));
         entries.extend(group.unwrap_or_else(|error| panic!("{error} after {} of {count}", entries.len())));
     }
     assert_eq!(entries.len(), count, "more came than was asked for");
@@ -249,5 +254,7 @@ pub(super) fn receive(reader: &mut Receiver<Delivery>, count: usize) -> Vec<Entr
 /// The next item; fails when none comes and the channel does not end either.
 pub(super) fn next(reader: &mut Receiver<Delivery>) -> Option<Delivery> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), reader.recv()).await.expect("waited 60 s") })
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(60), reader.recv()).await.expect("waited 60 s")
+    })
 }

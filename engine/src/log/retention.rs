@@ -36,7 +36,8 @@ mod tests {
 
     #[test]
     fn age_and_size_remove_the_oldest_but_never_pass_the_floor() {
-        let piece = |n: u64| Piece { first: n * 10 + 1, last: n * 10 + 10, bytes: 100, time_max: n as i64 * 1_000 };
+        let piece =
+            |n: u64| Piece { first: n * 10 + 1, last: n * 10 + 10, bytes: 100, time_max: n as i64 * 1_000 };
         let pieces: Vec<_> = (0..5).map(piece).collect();
         let cases = [
             // age_max, bytes_max, floor, expected

@@ -27,7 +27,10 @@ pub(super) struct Committer {
 
 impl Committer {
     pub fn new(shared: Arc<Shared>, active: Writable, next: Receiver<Writable>) -> Self {
-        let (last, last_time) = (shared.book().last, shared.book().last_time);
+        let (last, last_time) = {
+            let book = shared.book();
+            (book.last, book.last_time)
+        };
         Self { shared, active, next, last, last_time, buffer: Vec::new(), entries: Vec::new() }
     }
 
@@ -38,7 +41,10 @@ impl Committer {
                 match self.commit(&mut records) {
                     Ok(()) => {}
                     Err(Error::Closed) => {
-                        tracing::error!(records = records.len(), "closing without a place to store what is queued");
+                        tracing::error!(
+                            records = records.len(),
+                            "closing without a place to store what is queued"
+                        );
                         return self.end(None);
                     }
                     Err(error) => {

@@ -119,7 +119,14 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub fn new(file: &'a File, offset: u64) -> io::Result<Self> {
         let file_bytes = file.metadata()?.len();
-        Ok(Self { file, offset, file_bytes, chunk: Bytes::new(), chunk_offset: offset, chunk_bytes: CHUNK_BYTES })
+        Ok(Self {
+            file,
+            offset,
+            file_bytes,
+            chunk: Bytes::new(),
+            chunk_offset: offset,
+            chunk_bytes: CHUNK_BYTES,
+        })
     }
 
     /// Reads small pieces: for a caller that wants one frame.

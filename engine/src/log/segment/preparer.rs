@@ -35,7 +35,10 @@ pub(super) fn run(shared: &Shared, ready: Vec<Writable>, mut index: u64, next: &
                 let mut trouble = shared.trouble();
                 if !trouble.now {
                     trouble.outages += 1;
-                    tracing::error!(error = &error as &dyn std::error::Error, "the log cannot prepare its next segment");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the log cannot prepare its next segment"
+                    );
                 }
                 (trouble.now, trouble.last) = (true, Some(error.to_string()));
                 drop(trouble);

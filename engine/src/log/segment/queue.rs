@@ -35,7 +35,8 @@ impl Queue {
             return Err(Refused::Closed);
         }
         // A record is always taken while nothing waits, so that no limit can lock it out for ever.
-        if state.count > 0 && (state.bytes + bytes.len() > self.bytes_max || state.count >= self.records_max) {
+        if state.count > 0 && (state.bytes + bytes.len() > self.bytes_max || state.count >= self.records_max)
+        {
             return Err(Refused::Full { retry_after_seconds: 1 });
         }
         state.bytes += bytes.len();

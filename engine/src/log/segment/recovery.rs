@@ -60,7 +60,11 @@ pub(super) fn recover(options: &Options) -> Result<Recovered, Error> {
     }
     let active = &files[0];
     if scan.segment.is_none() && first_index != 1 {
-        return Err(active.corrupt(SEGMENT_HEADER_BYTES, 0, "no record in any segment, though some were removed,"));
+        return Err(active.corrupt(
+            SEGMENT_HEADER_BYTES,
+            0,
+            "no record in any segment, though some were removed,",
+        ));
     }
     let mut segments = Vec::new();
     for index in indexes {
@@ -143,7 +147,9 @@ impl SegmentFile {
         let mut reader = Reader::new(&self.file, SEGMENT_HEADER_BYTES).map_err(failed())?.small();
         match reader.step().map_err(failed())? {
             Step::Frame(frame) => Ok(Segment::new(self.index, self.bytes, &frame)),
-            Step::End => Err(self.corrupt(SEGMENT_HEADER_BYTES, 0, "nothing, though later segments hold records,")),
+            Step::End => {
+                Err(self.corrupt(SEGMENT_HEADER_BYTES, 0, "nothing, though later segments hold records,"))
+            }
             Step::Bad(reason) => Err(self.corrupt(SEGMENT_HEADER_BYTES, 0, reason)),
         }
     }

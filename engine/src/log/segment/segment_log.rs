@@ -1,8 +1,6 @@
 //! The embedded log as the engine sees it.
 
-use super::super::{
-    Counters, Delivery, Durability, Entry, Error, Log, Piece, Refused, Status,
-};
+use super::super::{Counters, Delivery, Durability, Entry, Error, Log, Piece, Refused, Status};
 use super::directory::{self, segment_path};
 use super::shared::{Book, Shared};
 use super::{committer::Committer, options::Options, preparer, recovery, tail};

@@ -89,7 +89,8 @@ fn read_segment(
     let mut reader = Reader::new(&file, offset).map_err(Error::file("read", &path))?;
     let mut entries = Vec::new();
     while expected <= last {
-        let corrupt = |offset, reason| Error::Corrupt { path: path.clone(), offset, position: expected, reason };
+        let corrupt =
+            |offset, reason| Error::Corrupt { path: path.clone(), offset, position: expected, reason };
         match reader.step().map_err(Error::file("read", &path))? {
             Step::Frame(frame) if frame.position == expected => {
                 if expected >= from {

@@ -112,7 +112,8 @@ fn a_tail_torn_at_any_byte_is_cut() {
             let mut torn = whole.clone();
             torn[cut..].fill(0);
             torn.truncate(if shorter { cut.next_multiple_of(8) } else { torn.len() });
-            let kept = if torn.get(start..start + length) == Some(&whole[start..start + length]) { 3 } else { 2 };
+            let kept =
+                if torn.get(start..start + length) == Some(&whole[start..start + length]) { 3 } else { 2 };
             fs::write(directory.segment(1), &torn).unwrap();
             let log = SegmentLog::open(directory.small()).unwrap();
             assert_eq!(log.last_position(), kept, "cut at {cut} of {start} and {length}");
@@ -154,7 +155,11 @@ fn damage_before_a_later_group_is_an_error_with_its_place() {
         directory.edit(1, |bytes| bytes[start + at] ^= 0x40);
         let error = SegmentLog::open(directory.small()).err().expect("damage must not be cut away");
         let Error::Corrupt { path, offset, position, .. } = &error else { panic!("{error}") };
-        assert_eq!((path, *offset, *position), (&directory.segment(1), start as u64, damage.max(1)), "{error}");
+        assert_eq!(
+            (path, *offset, *position),
+            (&directory.segment(1), start as u64, damage.max(1)),
+            "{error}"
+        );
     }
 }
 
@@ -181,7 +186,8 @@ fn damage_in_an_older_segment_is_an_error_when_it_is_read() {
 
 #[test]
 fn an_older_segment_that_starts_wrong_ends_early_or_is_missing_is_an_error() {
-    let wrong: [(&str, fn(&Directory)); 4] = [
+    type Damage = fn(&Directory);
+    let wrong: [(&str, Damage); 4] = [
         ("its first frame", |directory| directory.edit(2, |bytes| bytes[20] ^= 1)),
         ("its header", |directory| directory.edit(2, |bytes| bytes[0] ^= 1)),
         ("its index", |directory| directory.edit(2, |bytes| bytes[8] ^= 1)),
@@ -224,7 +230,11 @@ fn segments_follow_each_other_and_trimming_removes_files() {
     log.verify(|_| {}).unwrap();
     let pieces = log.pieces();
     assert!(pieces.len() >= 6);
-    assert!(pieces.windows(2).all(|pair| pair[0].last + 1 == pair[1].first && pair[0].time_max <= pair[1].time_max));
+    assert!(
+        pieces
+            .windows(2)
+            .all(|pair| pair[0].last + 1 == pair[1].first && pair[0].time_max <= pair[1].time_max)
+    );
     let retention = super::super::Retention { age_max: None, bytes_max: Some(48 * KB) };
     let below = trim_below(&pieces, retention, 0, pieces[2].last + 5);
     assert_eq!(below, pieces[3].first);
@@ -255,7 +265,11 @@ fn a_newer_format_is_refused() {
     drop(SegmentLog::open(directory.small()).unwrap());
     directory.edit(1, |bytes| bytes[7] = 2);
     assert!(matches!(SegmentLog::open(directory.small()), Err(Error::Format { known: 1, .. })));
-    fs::write(directory.path().join("log.json"), r#"{"format":9,"id":"00000000-0000-0000-0000-000000000007"}"#).unwrap();
+    fs::write(
+        directory.path().join("log.json"),
+        r#"{"format":9,"id":"00000000-0000-0000-0000-000000000007"}"#,
+    )
+    .unwrap();
     assert!(matches!(SegmentLog::open(directory.small()), Err(Error::Format { found, .. }) if found == "9"));
 }
 
@@ -275,7 +289,10 @@ fn options_out_of_range_are_named() {
         options.record_bytes_max = 8_192;
         change(&mut options);
         let error = SegmentLog::open(options).err();
-        assert!(matches!(&error, Some(Error::Option { field, .. }) if *field == expected), "{expected}: {error:?}");
+        assert!(
+            matches!(&error, Some(Error::Option { field, .. }) if *field == expected),
+            "{expected}: {error:?}"
+        );
     }
 }
 
@@ -297,7 +314,11 @@ fn a_nearly_full_disk_refuses_and_a_freed_one_takes_again() {
     assert!(!log.status().healthy);
     *free.lock().unwrap() = Ok(5.0);
     time.store(1_000_000, SeqCst);
-    assert_eq!(log.append(1, record(1)), Err(Refused::DiskFull { free_percent: 4.9 }), "asked once per second");
+    assert_eq!(
+        log.append(1, record(1)),
+        Err(Refused::DiskFull { free_percent: 4.9 }),
+        "asked once per second"
+    );
     time.store(1_000_001, SeqCst);
     log.append(1, record(1)).unwrap();
     *free.lock().unwrap() = Err(ErrorKind::PermissionDenied);
