@@ -8,7 +8,7 @@ use crate::error::{Error, SubmitError, chain};
 use crate::handle::{Inner, Progress};
 use crate::history::{Cursor, Writer};
 use crate::log::{Delivery, Entry, Source};
-use crate::machine::{Applied, Machine, Place};
+use crate::machine::{Applied, Machine, Place, Reply};
 use crate::persist::Persister;
 use crate::record::Record;
 use crate::submit::Told;
@@ -202,8 +202,7 @@ impl Applier {
             after.starts.extend(applied.starts);
         }
         if let Some(sender) = sender {
-            let told = applied.reply.ok_or(SubmitError::Internal);
-            after.told.push((sender, told));
+            after.told.push((sender, Ok(applied.reply.unwrap_or(Reply::Noted))));
         }
         Ok(())
     }

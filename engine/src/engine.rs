@@ -147,7 +147,7 @@ impl Engine {
 
 async fn open_log(options: &Options) -> Result<Arc<dyn Log>, Error> {
     Ok(match &options.log {
-        LogOptions::Embedded(segments) => Arc::new(SegmentLog::open(&options.data.join("log"), segments.clone())?),
+        LogOptions::Embedded(segments) => Arc::new(SegmentLog::open(segments.clone())?),
         LogOptions::Nats(nats) => Arc::new(NatsLog::connect(nats.as_ref().clone()).await?),
     })
 }
@@ -183,8 +183,7 @@ async fn propose(handle: &Handle, settings: Settings) -> Result<(), Error> {
 async fn submitted(handle: &Handle, body: Body) -> Result<(), Error> {
     loop {
         match handle.tell(body.clone()).await {
-            // A claim has no answer; that it came back is enough.
-            Ok(_) | Err(SubmitError::Internal) => return Ok(()),
+            Ok(_) => return Ok(()),
             Err(SubmitError::Busy { .. }) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             Err(error) => return Err(Error::Stopped { reason: error.to_string() }),
         }

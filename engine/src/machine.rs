@@ -58,6 +58,8 @@ pub enum Reply {
     Received(Receipt),
     /// To a command.
     Answered(Answer),
+    /// To everything else: it was applied.
+    Noted,
     /// To an outcome that begins an attempt which may not be repeated: go on, or do not.
     Begin(bool),
 }
@@ -295,7 +297,8 @@ impl Machine {
         self.counts.firings += 1;
         let firing = Arc::new(firing);
         let now = self.state.meta.time;
-        let said = self.derive(outcome_event::fired(self.ids.next_uuid(), now, automation, &firing), depth + 1);
+        let said = outcome_event::fired(self.ids.next_uuid(), now, automation, &firing);
+        let said = self.derive(said, depth + 1);
         let on_change = match firing.change {
             TriggerChange::Triggered => &automation.actions_on_trigger,
             TriggerChange::Resolved => &automation.actions_on_resolve,

@@ -352,11 +352,11 @@ pub(crate) fn counts<'a>(
     counting: &'a mut Counting,
     deadlines: &'a mut Deadlines,
     dirty: &'a mut HashSet<Row>,
-) -> impl TriggerStates + 'a {
+) -> Counts<'a> {
     Counts { counting, deadlines, dirty }
 }
 
-struct Counts<'a> {
+pub(crate) struct Counts<'a> {
     counting: &'a mut Counting,
     deadlines: &'a mut Deadlines,
     dirty: &'a mut HashSet<Row>,
