@@ -6,8 +6,7 @@
 //! `down` (no deadline is called from here) and `up` (they are called again, after `grace`). Between steps
 //! every deadline is called at its time; an event at the very time of a deadline comes before it.
 
-mod support;
-
+use crate::support::{World, read_trigger, start};
 use pavlov_events::event::Defaults;
 use pavlov_events::read::duration_seconds;
 use pavlov_events::{Event, Reader, Timestamp, Uuid};
@@ -15,7 +14,6 @@ use pavlov_triggers::{Firing, Trigger};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use support::{World, read_trigger, start};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
