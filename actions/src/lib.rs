@@ -19,11 +19,11 @@ mod rewrite;
 pub mod scope;
 mod shape;
 pub mod template;
-pub mod triggered_action;
 mod text_filters;
+pub mod triggered_action;
 
 pub use action::{Action, Kind};
 pub use automation::Automation;
 pub use options::{OnUnknown, Options};
-pub use triggered_action::TriggeredAction;
 pub use scope::Scope;
+pub use triggered_action::TriggeredAction;

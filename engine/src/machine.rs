@@ -11,6 +11,8 @@
 
 mod commands;
 mod outcomes;
+#[cfg(test)]
+mod tests;
 mod ticks;
 
 use crate::command::Answer;
@@ -273,23 +275,22 @@ impl Machine {
         }
     }
 
-    /// Asks every trigger that may be interested.
+    /// Asks every trigger that is interested.
     fn evaluate(&mut self, event: &Arc<Event>, depth: u32) {
-        let candidates = self.rules.candidates(event);
-        for &(slot, leaf) in &candidates {
+        let interested = self.rules.interested(event);
+        for &(slot, leaf) in &interested {
             let Some(rule) = self.rules.get(slot) else { continue };
-            if !rule.leaves[leaf as usize].covers(event) {
-                continue;
-            }
             let automation = Arc::clone(&rule.automation);
             let mut ctx = context(&self.state.meta, &self.state.settings, &mut self.ids);
-            let mut states = counts(&mut self.state.counting, &mut self.state.deadlines, &mut self.state.dirty);
-            let firings = pavlov_triggers::on_event(&automation.trigger, leaf as usize, event, &mut states, &mut ctx);
+            let mut states =
+                counts(&mut self.state.counting, &mut self.state.deadlines, &mut self.state.dirty);
+            let firings =
+                pavlov_triggers::on_event(&automation.trigger, leaf as usize, event, &mut states, &mut ctx);
             for firing in firings {
                 self.fire(&automation, firing, depth);
             }
         }
-        self.rules.give_back(candidates);
+        self.rules.give_back(interested);
     }
 
     /// A trigger fired: say so, and promise the actions.
@@ -325,8 +326,13 @@ impl Machine {
     fn promise(&mut self, action: Arc<TriggeredAction>, depth: u32) {
         let now = self.state.meta.time;
         let details = (Value::Null, Vec::new());
-        let mut event =
-            outcome_event::action(self.ids.next_uuid(), now, "prefect.automation.action.triggered", &action, details);
+        let mut event = outcome_event::action(
+            self.ids.next_uuid(),
+            now,
+            "prefect.automation.action.triggered",
+            &action,
+            details,
+        );
         event.follows = outcome_event::cause_to_follow(&action);
         let told = self.derive(event, depth).id;
         let entry = Entry::new(action, told, depth, now);
@@ -342,8 +348,13 @@ impl Machine {
     fn executed(&mut self, entry: &Entry, details: Value, related: Vec<Resource>) {
         self.counts.actions_executed += 1;
         let (id, now) = (self.ids.next_uuid(), self.state.meta.time);
-        let mut event =
-            outcome_event::action(id, now, "prefect.automation.action.executed", &entry.action, (details, related));
+        let mut event = outcome_event::action(
+            id,
+            now,
+            "prefect.automation.action.executed",
+            &entry.action,
+            (details, related),
+        );
         event.follows = Some(entry.triggered_event);
         self.derive(event, entry.depth);
     }

@@ -63,7 +63,13 @@ struct Thread {
 
 impl Persister {
     /// Starts the thread over a store that holds `position`.
-    pub fn start(store: Store, position: u64, data: &Path, policy: SnapshotPolicy, log: Arc<dyn Log>) -> Result<Self, Error> {
+    pub fn start(
+        store: Store,
+        position: u64,
+        data: &Path,
+        policy: SnapshotPolicy,
+        log: Arc<dyn Log>,
+    ) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             busy: AtomicBool::new(false),
             failed: std::sync::Mutex::new(None),
@@ -72,8 +78,14 @@ impl Persister {
         let snapshots = data.join("snapshots");
         let newest = snapshot::list(&snapshots)?.last().map_or(0, |(position, _)| *position);
         let (sender, receiver) = sync_channel(1);
-        let thread =
-            Thread { store, snapshots, policy, log, shared: Arc::clone(&shared), last: (newest, Instant::now()) };
+        let thread = Thread {
+            store,
+            snapshots,
+            policy,
+            log,
+            shared: Arc::clone(&shared),
+            last: (newest, Instant::now()),
+        };
         let thread = std::thread::Builder::new()
             .name("pavlov-state".into())
             .spawn(move || thread.run(&receiver))
@@ -120,7 +132,9 @@ impl Persister {
     /// loaded anew. Returns what to tell.
     pub fn note_poison(&mut self, position: u64) -> String {
         match self.poison.add(position) {
-            Ok(()) => format!("applying the record at position {position} failed; it is passed over from now on"),
+            Ok(()) => {
+                format!("applying the record at position {position} failed; it is passed over from now on")
+            }
             Err(error) => format!("note that the record at position {position} failed: {}", chain(&error)),
         }
     }
@@ -185,8 +199,9 @@ struct Poison {
 impl Poison {
     fn read(path: PathBuf) -> Result<Self, Error> {
         let positions = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| crate::state::row::bad(&Row::Meta.key(), format!("{}: {error}", path.display())))?,
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                crate::state::row::bad(&Row::Meta.key(), format!("{}: {error}", path.display()))
+            })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeSet::new(),
             Err(error) => return Err(file(path)(error)),
         };

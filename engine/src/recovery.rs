@@ -60,7 +60,9 @@ fn rebuild(data: &Path, log: &dyn Log, until: u64, new_id: Uuid) -> Result<Recov
                 return Ok(Recovered { state, store, lost });
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(path = %path.display(), reason = chain(&error), "a snapshot is skipped"),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), reason = chain(&error), "a snapshot is skipped")
+            }
         }
     }
     if log.first_position() > 1 {
@@ -132,7 +134,10 @@ fn misfit(meta: &Meta, log: &dyn Log) -> Result<Option<String>, Error> {
         return Ok(Some(format!("it is at position {position}, and the log ends at {last}")));
     }
     if position + 1 < log.first_position() {
-        return Ok(Some(format!("it is at position {position}, and the log starts at {}", log.first_position())));
+        return Ok(Some(format!(
+            "it is at position {position}, and the log starts at {}",
+            log.first_position()
+        )));
     }
     match log.checksum(position)? {
         Some(found) if found != meta.checksum => {
@@ -149,7 +154,8 @@ fn lost(meta: &Meta, log: &dyn Log, until: u64, new_log: Uuid) -> Option<Lost> {
 
 /// The last position that any of our files speaks of.
 fn newest_position(store: &Path, data: &Path, log: &dyn Log) -> u64 {
-    let stored = Store::open(store).and_then(|mut store| load(&mut store, log.id())).map_or(0, |s| s.meta.position);
+    let stored =
+        Store::open(store).and_then(|mut store| load(&mut store, log.id())).map_or(0, |s| s.meta.position);
     let snapshots = snapshot::list(&data.join("snapshots")).unwrap_or_default();
     snapshots.last().map_or(stored, |(position, _)| stored.max(*position))
 }

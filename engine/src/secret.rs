@@ -37,7 +37,9 @@ impl SecretBox {
                     .mode(0o600)
                     .open(path)
                     .map_err(file(path))?;
-                writeln!(out, "{}", STANDARD.encode(key)).and_then(|()| out.sync_all()).map_err(file(path))?;
+                writeln!(out, "{}", STANDARD.encode(key))
+                    .and_then(|()| out.sync_all())
+                    .map_err(file(path))?;
                 Ok(Self::new(&key))
             }
             Err(error) => Err(file(path)(error)),
@@ -48,9 +50,9 @@ impl SecretBox {
     pub fn from_base64(text: &str) -> Result<Self, Error> {
         let bad = |reason: String| Error::Secret { reason };
         let bytes = STANDARD.decode(text).map_err(|error| bad(format!("the key is not base64: {error}")))?;
-        let key: [u8; KEY_BYTES] = bytes
-            .try_into()
-            .map_err(|given: Vec<u8>| bad(format!("the key has {} bytes, {KEY_BYTES} are needed", given.len())))?;
+        let key: [u8; KEY_BYTES] = bytes.try_into().map_err(|given: Vec<u8>| {
+            bad(format!("the key has {} bytes, {KEY_BYTES} are needed", given.len()))
+        })?;
         Ok(Self::new(&key))
     }
 

@@ -135,7 +135,7 @@ impl State {
             answer_order: VecDeque::new(),
             blocks: Blocks::default(),
             deadlines: Deadlines::default(),
-            dirty: HashSet::new(),
+            dirty: HashSet::from([Row::Settings]),
         }
     }
 
@@ -155,7 +155,8 @@ impl State {
         self.origins.insert(origin, Origin { number, time });
         self.touch(Row::Origin(origin));
         if self.origins.len() > ORIGINS_MAX {
-            let oldest = self.origins.iter().min_by_key(|(id, origin)| (origin.time, **id)).map(|(id, _)| *id);
+            let oldest =
+                self.origins.iter().min_by_key(|(id, origin)| (origin.time, **id)).map(|(id, _)| *id);
             if let Some(oldest) = oldest {
                 self.origins.remove(&oldest);
                 self.touch(Row::Origin(oldest));
@@ -249,9 +250,11 @@ impl State {
 
     /// Every row, in the order of the keys.
     pub fn all_rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        let buckets = self.counting.buckets.iter().flat_map(|(trigger, keys)| {
-            keys.keys().map(|key| Row::Bucket(*trigger, key.clone()))
-        });
+        let buckets = self
+            .counting
+            .buckets
+            .iter()
+            .flat_map(|(trigger, keys)| keys.keys().map(|key| Row::Bucket(*trigger, key.clone())));
         let rows = [Row::Meta, Row::Settings]
             .into_iter()
             .chain(self.origins.keys().map(|id| Row::Origin(*id)))
@@ -310,7 +313,8 @@ impl State {
     pub fn loaded(&mut self, loading: Loading) -> Result<(), Error> {
         let pieces = loading.seen.iter().map(Vec::as_slice);
         self.seen = Seen::load(pieces).ok_or_else(|| bad(b"e", "the pieces of seen ids do not fit"))?;
-        let mut order: Vec<(u64, &String)> = self.answers.iter().map(|(key, keyed)| (keyed.position, key)).collect();
+        let mut order: Vec<(u64, &String)> =
+            self.answers.iter().map(|(key, keyed)| (keyed.position, key)).collect();
         order.sort_unstable();
         self.answer_order = order.into_iter().map(|(_, key)| key.clone()).collect();
         self.dirty.clear();

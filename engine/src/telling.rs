@@ -36,12 +36,24 @@ pub fn action_held(id: Uuid, now: Timestamp, entry: &Entry, reason: &str) -> Eve
 
 /// A letter begins again: `pavlov.automation.action.redriven`.
 pub fn action_redriven(id: Uuid, now: Timestamp, entry: &Entry) -> Event {
-    linked(id, now, "pavlov.automation.action.redriven", &entry.action, json!({"last_reason": entry.last_reason}))
+    linked(
+        id,
+        now,
+        "pavlov.automation.action.redriven",
+        &entry.action,
+        json!({"last_reason": entry.last_reason}),
+    )
 }
 
 /// A letter was given up: `pavlov.automation.action.discarded`.
 pub fn action_discarded(id: Uuid, now: Timestamp, entry: &Entry) -> Event {
-    linked(id, now, "pavlov.automation.action.discarded", &entry.action, json!({"last_reason": entry.last_reason}))
+    linked(
+        id,
+        now,
+        "pavlov.automation.action.discarded",
+        &entry.action,
+        json!({"last_reason": entry.last_reason}),
+    )
 }
 
 /// The oldest dead letters went, because there were too many: `pavlov.dead-letters.dropped`.

@@ -54,7 +54,10 @@ impl Machine {
     fn create_automation(&mut self, stored: &Value) -> Answer {
         let mut automation = read_automation(stored)?;
         if self.state.automations.contains_key(&automation.id) {
-            return Err(Refusal::invalid(format!("an automation with the id {} is there already", automation.id)));
+            return Err(Refusal::invalid(format!(
+                "an automation with the id {} is there already",
+                automation.id
+            )));
         }
         (automation.created, automation.updated) = (self.state.meta.time, self.state.meta.time);
         let automation = Arc::new(automation);
@@ -115,7 +118,8 @@ impl Machine {
 
     fn delete_automations_owned_by(&mut self, resource: &str) -> Answer {
         let owned = |automation: &&Arc<Automation>| automation.owner_resource.as_deref() == Some(resource);
-        let ids: Vec<Uuid> = self.state.automations.values().filter(owned).map(|automation| automation.id).collect();
+        let ids: Vec<Uuid> =
+            self.state.automations.values().filter(owned).map(|automation| automation.id).collect();
         for id in ids {
             self.delete_automation(id)?;
         }
@@ -124,7 +128,10 @@ impl Machine {
 
     fn block(&mut self, command: &BlockCommand) -> Answer {
         let ids = &mut self.ids;
-        let applied = self.state.blocks.apply(command, &mut Ctx { now: self.state.meta.time, ids: &mut || ids.next_uuid() })?;
+        let applied = self
+            .state
+            .blocks
+            .apply(command, &mut Ctx { now: self.state.meta.time, ids: &mut || ids.next_uuid() })?;
         Ok(self.blocks_changed(applied))
     }
 
@@ -164,7 +171,9 @@ impl Machine {
             true => letters.map(|(id, _)| *id).collect(),
             false => ids,
         };
-        if let Some(missing) = chosen.iter().find(|id| !self.state.ledger.get(*id).is_some_and(|e| e.is_letter())) {
+        if let Some(missing) =
+            chosen.iter().find(|id| !self.state.ledger.get(*id).is_some_and(|e| e.is_letter()))
+        {
             return Err(Refusal::not_found(format!("no dead or held letter has the id {missing}")));
         }
         for id in &chosen {
@@ -213,14 +222,18 @@ impl Machine {
     fn arm(&mut self, automation: &Arc<Automation>) {
         if automation.enabled {
             let mut ctx = super::context(&self.state.meta, &self.state.settings, &mut self.ids);
-            let mut states =
-                crate::state::counts(&mut self.state.counting, &mut self.state.deadlines, &mut self.state.dirty);
+            let mut states = crate::state::counts(
+                &mut self.state.counting,
+                &mut self.state.deadlines,
+                &mut self.state.dirty,
+            );
             pavlov_triggers::arm(&automation.trigger, &mut states, &mut ctx);
         }
     }
 
     fn tell_automation(&mut self, what: &str, automation: &Automation) {
-        let event = outcome_event::automation_changed(self.ids.next_uuid(), self.state.meta.time, what, automation);
+        let event =
+            outcome_event::automation_changed(self.ids.next_uuid(), self.state.meta.time, what, automation);
         self.derive(event, 0);
     }
 }

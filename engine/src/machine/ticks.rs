@@ -52,7 +52,8 @@ impl Machine {
         };
         let mut ctx = context(&self.state.meta, &self.state.settings, &mut self.ids);
         let mut states = counts(&mut self.state.counting, &mut self.state.deadlines, &mut self.state.dirty);
-        let firings = pavlov_triggers::on_bucket_deadline(&automation.trigger, trigger, key, &mut states, &mut ctx);
+        let firings =
+            pavlov_triggers::on_bucket_deadline(&automation.trigger, trigger, key, &mut states, &mut ctx);
         for firing in firings {
             self.fire(&automation, firing, 0);
         }
