@@ -4,6 +4,7 @@
 //! [`template`] (what users write inside actions). Nothing here evaluates a trigger or keeps state.
 
 pub mod action;
+pub mod automation;
 mod datetime;
 mod filters;
 mod guards;
@@ -12,13 +13,17 @@ pub mod hydrate;
 pub mod kind;
 pub mod limits;
 pub mod options;
+pub mod outcome_event;
 mod python;
 mod rewrite;
 pub mod scope;
 mod shape;
 pub mod template;
 mod text_filters;
+pub mod triggered_action;
 
 pub use action::{Action, Kind};
+pub use automation::Automation;
 pub use options::{OnUnknown, Options};
 pub use scope::Scope;
+pub use triggered_action::TriggeredAction;

@@ -6,6 +6,7 @@
 use crate::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
+use std::fmt;
 use uuid::Uuid;
 
 /// One step of the way to a value: a field's name or an index.
@@ -15,6 +16,25 @@ pub enum Loc {
     Field(String),
     /// An element of a list, from 0.
     Index(usize),
+}
+
+impl fmt::Display for Loc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(name) => f.write_str(name),
+            Self::Index(index) => write!(f, "{index}"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    /// `body.trigger.within: Input should be …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, step) in self.loc.iter().enumerate() {
+            write!(f, "{}{step}", if index > 0 { "." } else { "" })?;
+        }
+        write!(f, ": {}", self.msg)
+    }
 }
 
 impl Serialize for Loc {
@@ -100,7 +120,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes a fault that a rule over several fields found (pydantic's `value_error`).
-    pub fn value_error(&mut self, msg: impl std::fmt::Display) {
+    pub fn value_error(&mut self, msg: impl fmt::Display) {
         self.fault("value_error", format!("Value error, {msg}"), Some(json!({"error": {}})));
     }
 
@@ -303,7 +323,7 @@ impl<'a> Reader<'a> {
             self.fault("uuid_type", "UUID input should be a string, bytes or UUID object", None);
             return None;
         };
-        match Uuid::try_parse(text) {
+        match Uuid::parse_str(text) {
             Ok(id) => Some(id),
             Err(error) => {
                 let msg = format!("Input should be a valid UUID, {error}");

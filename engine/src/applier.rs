@@ -1,0 +1,249 @@
+//! The thread that applies: record after record from the log into the machine, and then whatever follows.
+//!
+//! After each group: the history is flushed, so that what was answered can be read; senders are told;
+//! attempts begin; and now and then the changed rows go to the store.
+
+use crate::effects::Effects;
+use crate::error::SubmitError;
+use crate::handle::{Inner, Progress};
+use crate::history::{Cursor, Writer};
+use crate::log::{Delivery, Entry, Source};
+use crate::machine::{Applied, Machine, Place};
+use crate::persist::Persister;
+use crate::record::Record;
+use crate::submit::Told;
+use pavlov_events::{Timestamp, Uuid};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
+
+/// Longest time that a changed row waits for its batch.
+const COMMIT_AFTER: Duration = Duration::from_secs(1);
+/// Changed rows that make a batch due at once.
+const COMMIT_ROWS: usize = 50_000;
+
+/// What the thread needs.
+pub(crate) struct Applier {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) entries: Receiver<Delivery>,
+    pub(crate) writer: Writer,
+    pub(crate) persister: Persister,
+    pub(crate) effects: Effects,
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// The log's last position at the start: what comes up to it is replayed, not new.
+    pub(crate) replay_until: u64,
+}
+
+/// What one group leaves to be done after the machine is unlocked.
+#[derive(Default)]
+struct After {
+    told: Vec<(oneshot::Sender<Told>, Told)>,
+    starts: Vec<Uuid>,
+    cursor: Option<Cursor>,
+    position: u64,
+    next_deadline: Option<Timestamp>,
+}
+
+impl Applier {
+    /// Applies until the log ends. Returns why, if it ended by itself.
+    pub(crate) fn run(mut self) -> Option<String> {
+        let mut last_commit = Instant::now();
+        let ended = loop {
+            match self.next_group(last_commit) {
+                Next::Group(group) => {
+                    if let Err(reason) = self.apply_group(group) {
+                        break Some(reason);
+                    }
+                }
+                Next::Idle => {}
+                Next::End => break None,
+                Next::Failed(reason) => break Some(reason),
+            }
+            let due = last_commit.elapsed() >= COMMIT_AFTER || self.dirty_len() >= COMMIT_ROWS;
+            if due && !self.persister.is_busy() {
+                last_commit = Instant::now();
+                if let Err(error) = self.commit() {
+                    break Some(error);
+                }
+            }
+        };
+        let closing = self.commit();
+        let failure = ended.or(self.persister.finish().err()).or(closing.err());
+        self.inner.submitter.close();
+        self.inner.progress.send_modify(|progress| progress.failure.clone_from(&failure));
+        failure
+    }
+
+    /// The next group of the log; without one, the moment for a commit that is due.
+    fn next_group(&mut self, last_commit: Instant) -> Next {
+        let received = if self.has_changes() {
+            let wait = COMMIT_AFTER.saturating_sub(last_commit.elapsed()).max(Duration::from_millis(5));
+            let next = self.runtime.block_on(async { tokio::time::timeout(wait, self.entries.recv()).await });
+            match next {
+                Ok(received) => received,
+                Err(_elapsed) => return Next::Idle,
+            }
+        } else {
+            self.entries.blocking_recv()
+        };
+        match received {
+            None => Next::End,
+            Some(Ok(group)) => Next::Group(group),
+            Some(Err(error)) => Next::Failed(crate::error::chain(&error)),
+        }
+    }
+
+    fn has_changes(&self) -> bool {
+        let machine = self.inner.machine.read().unwrap_or_else(PoisonError::into_inner);
+        machine.state.meta.position > self.persister.position()
+    }
+
+    fn dirty_len(&self) -> usize {
+        self.inner.machine.read().unwrap_or_else(PoisonError::into_inner).state.dirty_len()
+    }
+
+    fn apply_group(&mut self, group: Vec<Entry>) -> Result<(), String> {
+        let mut after = After::default();
+        {
+            let inner = Arc::clone(&self.inner);
+            let mut machine = inner.machine.write().unwrap_or_else(PoisonError::into_inner);
+            let mut own = 0;
+            for entry in group {
+                self.apply_entry(&mut machine, &entry, &mut after, &mut own)?;
+            }
+            self.writer.flush().map_err(|error| crate::error::chain(&error))?;
+            if own > 0 {
+                inner.submitter.seen(own);
+            }
+            after.position = machine.state.meta.position;
+            after.next_deadline = machine.state.deadlines.next();
+        }
+        self.follow_up(after);
+        Ok(())
+    }
+
+    fn apply_entry(
+        &mut self,
+        machine: &mut Machine,
+        entry: &Entry,
+        after: &mut After,
+        own: &mut u64,
+    ) -> Result<(), String> {
+        let place = Place {
+            position: entry.position,
+            time: Timestamp::from_micros(entry.time),
+            checksum: crc32c::crc32c(&entry.bytes),
+        };
+        let (record, sender) = match &entry.source {
+            Source::Outside { .. } => (None, None),
+            Source::Record => match self.record_of(entry, own) {
+                Some((record, sender)) => (Some(record), sender),
+                None => {
+                    machine.skip(place);
+                    return Ok(());
+                }
+            },
+        };
+        let origin = Record::peek(&entry.bytes);
+        let outcome = catch_unwind(AssertUnwindSafe(|| match (record, &entry.source) {
+            (Some(Ok(record)), _) => machine.apply(place, record),
+            (Some(Err(error)), _) => machine.pass_over(place, origin, &crate::error::chain(&error)),
+            (None, Source::Outside { subject }) => machine.apply_outside(place, subject, &entry.bytes),
+            (None, Source::Record) => Applied::default(),
+        }));
+        let Ok(applied) = outcome else {
+            self.inner.gauges.panics.fetch_add(1, Ordering::Relaxed);
+            if let Some(sender) = sender {
+                let _gone = sender.send(Err(SubmitError::Internal));
+            }
+            // The state may be half changed: it is loaded anew, and this record is passed over.
+            return Err(self.persister.note_poison(entry.position));
+        };
+        self.take(applied, entry, sender, after);
+        Ok(())
+    }
+
+    /// What to apply: our own record as it was submitted, or a foreign one parsed. `None` for a resent copy.
+    #[expect(clippy::type_complexity, reason = "the pair is taken apart at once by the only caller")]
+    fn record_of(
+        &self,
+        entry: &Entry,
+        own: &mut u64,
+    ) -> Option<(Result<Record, crate::error::Error>, Option<oneshot::Sender<Told>>)> {
+        if self.persister.is_poisoned(entry.position) {
+            let reason = "it made the machine fail".to_owned();
+            return Some((Err(crate::error::Error::BadRecord { reason }), None));
+        }
+        match Record::peek(&entry.bytes) {
+            Some((origin, number)) if origin == self.inner.submitter.origin() => {
+                let returned = self.inner.submitter.returned(number)?;
+                *own = (*own).max(number);
+                Some((Ok(returned.record), returned.sender))
+            }
+            _ => Some((Record::decode(&entry.bytes), None)),
+        }
+    }
+
+    fn take(
+        &mut self,
+        applied: Applied,
+        entry: &Entry,
+        sender: Option<oneshot::Sender<Told>>,
+        after: &mut After,
+    ) {
+        for (index, event) in applied.events.iter().enumerate() {
+            let cursor = Cursor { position: entry.position, index: index as u32 };
+            self.writer.append(cursor, event);
+            after.cursor = Some(cursor);
+        }
+        if entry.position > self.replay_until {
+            after.starts.extend(applied.starts);
+        }
+        if let Some(sender) = sender {
+            let told = applied.reply.ok_or(SubmitError::Internal);
+            after.told.push((sender, told));
+        }
+    }
+
+    fn follow_up(&mut self, after: After) {
+        for (sender, told) in after.told {
+            // A sender that no longer waits loses nothing: the record stands.
+            let _gone = sender.send(told);
+        }
+        self.effects.start(after.starts);
+        self.inner.next_deadline.send_if_modified(|next| {
+            let changed = *next != after.next_deadline;
+            *next = after.next_deadline;
+            changed
+        });
+        self.inner.progress.send_modify(|progress: &mut Progress| {
+            progress.position = after.position;
+            progress.cursor = after.cursor.or(progress.cursor);
+        });
+    }
+
+    fn commit(&mut self) -> Result<(), String> {
+        if !self.has_changes() {
+            return Ok(());
+        }
+        let syncing = self.writer.prepare_sync().map_err(|error| crate::error::chain(&error))?;
+        let inner = Arc::clone(&self.inner);
+        let mut machine = inner.machine.write().unwrap_or_else(PoisonError::into_inner);
+        machine.state.meta.history = syncing.point();
+        let position = machine.state.meta.position;
+        let batch = machine.state.take_changes();
+        drop(machine);
+        self.inner.gauges.commits.fetch_add(1, Ordering::Relaxed);
+        self.persister.commit(position, batch, syncing)
+    }
+}
+
+enum Next {
+    Group(Vec<Entry>),
+    Idle,
+    End,
+    Failed(String),
+}
