@@ -45,7 +45,9 @@ pub async fn ask(request: RequestBuilder, timeout: Duration) -> Result<Answer, E
     // The status was said, so an unfinished body changes nothing: what has come is kept.
     while body.len() < ANSWER_BYTES_MAX {
         match tokio::time::timeout_at(deadline, response.chunk()).await {
-            Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES_MAX - body.len())]),
+            Ok(Ok(Some(chunk))) => {
+                body.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES_MAX - body.len())])
+            }
             Ok(Ok(None) | Err(_)) | Err(_) => break,
         }
     }
@@ -98,7 +100,9 @@ fn failure(error: &reqwest::Error) -> Error {
 
 fn shown_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let shown = headers.iter().filter(|(name, _)| !SECRET_HEADERS.contains(&name.as_str()));
-    shown.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
+    shown
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
 }
 
 /// The pause of a `Retry-After` header: seconds, or a date (`Sun, 06 Nov 1994 08:49:37 GMT`).
@@ -144,7 +148,13 @@ mod tests {
         let reason = |status| verdict(Answer { status, ..Answer::default() }).err().map(|error| error.reason);
         assert_eq!((reason(200), reason(204)), (None, None));
         assert_eq!(reason(429), Some(Reason::RateLimited));
-        assert_eq!((reason(500), reason(503), reason(408)), (Some(Reason::Unreachable), Some(Reason::Unreachable), Some(Reason::Unreachable)));
-        assert_eq!((reason(302), reason(400), reason(404)), (Some(Reason::Rejected), Some(Reason::Rejected), Some(Reason::Rejected)));
+        assert_eq!(
+            (reason(500), reason(503), reason(408)),
+            (Some(Reason::Unreachable), Some(Reason::Unreachable), Some(Reason::Unreachable))
+        );
+        assert_eq!(
+            (reason(302), reason(400), reason(404)),
+            (Some(Reason::Rejected), Some(Reason::Rejected), Some(Reason::Rejected))
+        );
     }
 }

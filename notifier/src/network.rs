@@ -21,9 +21,12 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, plain(address)) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
-                shared_bits(u128::from(own.to_bits()) << 96, u128::from(other.to_bits()) << 96) >= self.bits.into()
+                shared_bits(u128::from(own.to_bits()) << 96, u128::from(other.to_bits()) << 96)
+                    >= self.bits.into()
             }
-            (IpAddr::V6(own), IpAddr::V6(other)) => shared_bits(own.to_bits(), other.to_bits()) >= self.bits.into(),
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                shared_bits(own.to_bits(), other.to_bits()) >= self.bits.into()
+            }
             _ => false,
         }
     }
@@ -116,11 +119,39 @@ mod tests {
     #[test]
     fn only_the_public_internet_is_public() {
         let refused = [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.9.9.9", "169.254.169.254",
-            "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.168.1.1", "198.18.0.1", "198.51.100.1",
-            "203.0.113.9", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1",
-            "::ffff:169.254.169.254", "::10.0.0.1", "64:ff9b::a9fe:a9fe", "2002:0a00:0001::1", "fc00::1",
-            "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "2001:db8::1", "2001::1", "100::1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.9.9.9",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.9",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::10.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "2002:0a00:0001::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
+            "100::1",
         ];
         for text in refused {
             assert!(!is_public(text.parse().expect(text)), "{text}");
@@ -137,7 +168,9 @@ mod tests {
         };
         assert!(holds("10.1.0.0/16", "10.1.255.1") && !holds("10.1.0.0/16", "10.2.0.1"));
         assert!(holds("10.1.0.0/16", "::ffff:10.1.2.3") && holds("fd00::/8", "fd12::1"));
-        assert!(holds("0.0.0.0/0", "9.9.9.9") && !holds("0.0.0.0/0", "2606::1") && holds("9.9.9.9", "9.9.9.9"));
+        assert!(
+            holds("0.0.0.0/0", "9.9.9.9") && !holds("0.0.0.0/0", "2606::1") && holds("9.9.9.9", "9.9.9.9")
+        );
         for text in ["", "10.0.0.0/33", "x/8", "10.0.0.0/-1", "fd00::/129"] {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }

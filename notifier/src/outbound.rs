@@ -81,7 +81,8 @@ impl Outbound {
     /// refused literal address.
     pub fn url(&self, text: &str, care: Care) -> Result<Url, Error> {
         // The address itself may hold secrets, so it is not repeated.
-        let url = Url::parse(text.trim()).map_err(|error| Error::misconfigured(format!("the url is none: {error}")))?;
+        let url = Url::parse(text.trim())
+            .map_err(|error| Error::misconfigured(format!("the url is none: {error}")))?;
         check(&self.policies, &url, care).map_err(Error::misconfigured)?;
         Ok(url)
     }
@@ -89,7 +90,8 @@ impl Outbound {
     /// The allowed addresses of a host name, for connections that are not HTTP.
     pub async fn resolve(&self, host: &str, port: u16, care: Care) -> Result<Vec<SocketAddr>, Error> {
         let found = tokio::net::lookup_host((host, port)).await;
-        let found = found.map_err(|error| Error::new(Reason::Unreachable, format!("{host} is not known: {error}")))?;
+        let found = found
+            .map_err(|error| Error::new(Reason::Unreachable, format!("{host} is not known: {error}")))?;
         let allowed: Vec<SocketAddr> = found.filter(|address| self.allows(address.ip(), care)).collect();
         if allowed.is_empty() {
             return Err(Error::misconfigured(refusal(host)));
@@ -176,7 +178,9 @@ impl Resolve for Guarded {
             let allowed: Vec<SocketAddr> =
                 found.filter(|address| allows(&policies, address.ip(), care)).collect();
             if allowed.is_empty() {
-                return Err(Box::new(Refused(refusal(name.as_str()))) as Box<dyn std::error::Error + Send + Sync>);
+                return Err(
+                    Box::new(Refused(refusal(name.as_str()))) as Box<dyn std::error::Error + Send + Sync>
+                );
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })

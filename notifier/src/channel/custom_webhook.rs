@@ -63,7 +63,12 @@ impl CustomWebhook {
     }
 
     /// Sends a message within the block's own timeout, or `timeout` if that is shorter.
-    pub async fn send(&self, message: &Message, outbound: &Outbound, timeout: Duration) -> Result<Answer, Error> {
+    pub async fn send(
+        &self,
+        message: &Message,
+        outbound: &Outbound,
+        timeout: Duration,
+    ) -> Result<Answer, Error> {
         let care = Care { verify: true, private: self.allow_private_urls };
         let fill = |value: &Value| self.filled(value, message);
         let mut url = outbound.url(&as_text(&fill(&Value::from(self.url.as_str()))?), care)?;
@@ -126,7 +131,8 @@ impl CustomWebhook {
                 key => match self.secrets.get(key) {
                     Some(secret) => out.push_str(&as_text(secret)),
                     None => {
-                        let detail = format!("the placeholder '{key}' of the custom-webhook block has no value");
+                        let detail =
+                            format!("the placeholder '{key}' of the custom-webhook block has no value");
                         return Err(Error::misconfigured(detail));
                     }
                 },
@@ -155,7 +161,8 @@ fn append_query(
 }
 
 fn header_name(name: &str) -> Result<HeaderName, Error> {
-    HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::misconfigured(format!("'{name}' is no header's name")))
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Error::misconfigured(format!("'{name}' is no header's name")))
 }
 
 fn header_value(value: &str) -> Result<HeaderValue, Error> {

@@ -104,7 +104,10 @@ impl Mailers {
         match tokio::time::timeout(timeout, transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(failure(&error)),
-            Err(_) => Err(Error::new(Reason::TimedOut, format!("{} did not take the mail in {timeout:?}", server.host))),
+            Err(_) => Err(Error::new(
+                Reason::TimedOut,
+                format!("{} did not take the mail in {timeout:?}", server.host),
+            )),
         }
     }
 
@@ -152,7 +155,9 @@ fn build(server: &MailServer, host: &str, timeout: Duration) -> Result<Transport
 /// The message, its headers made by the typed builder, so that no value can add another header.
 fn message(mail: &Mail, server: &MailServer) -> Result<lettre::Message, Error> {
     let mailbox = |text: &str| {
-        text.trim().parse::<Mailbox>().map_err(|error| Error::misconfigured(format!("'{text}' is no mail address: {error}")))
+        text.trim()
+            .parse::<Mailbox>()
+            .map_err(|error| Error::misconfigured(format!("'{text}' is no mail address: {error}")))
     };
     let subject: String = mail.subject.split_whitespace().collect::<Vec<_>>().join(" ");
     let subject: String = subject.chars().take(SUBJECT_CHARS_MAX).collect();
@@ -197,4 +202,3 @@ fn failure(error: &smtp::Error) -> Error {
     }
     Error::new(reason, detail)
 }
-

@@ -32,10 +32,16 @@ impl SlackWebhook {
     }
 
     /// Sends a message.
-    pub async fn send(&self, message: &Message, outbound: &Outbound, timeout: Duration) -> Result<Answer, Error> {
+    pub async fn send(
+        &self,
+        message: &Message,
+        outbound: &Outbound,
+        timeout: Duration,
+    ) -> Result<Answer, Error> {
         let care = Care { verify: true, private: self.allow_private_urls };
         let url = outbound.url(&self.url, care)?;
-        let request = outbound.client(care)?.post(url).header("Idempotency-Key", &message.id).json(&content(message));
+        let request =
+            outbound.client(care)?.post(url).header("Idempotency-Key", &message.id).json(&content(message));
         http::verdict(http::ask(request, timeout).await?)
     }
 }
@@ -51,7 +57,8 @@ fn content(message: &Message) -> Value {
     for section in sections(&message.body) {
         blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": section}}));
     }
-    let text = if subject.is_empty() { message.body.clone() } else { format!("*{subject}*\n{}", message.body) };
+    let text =
+        if subject.is_empty() { message.body.clone() } else { format!("*{subject}*\n{}", message.body) };
     json!({"text": cut(&text, SECTION_CHARS_MAX), "blocks": blocks})
 }
 
