@@ -7,7 +7,6 @@ use crate::error::{Error, SubmitError, file};
 use crate::handle::{Gauges, Handle, Inner, Progress};
 use crate::history::{self, History};
 use crate::log::Log;
-use crate::log::nats::NatsLog;
 use crate::log::segment::SegmentLog;
 use crate::machine::Machine;
 use crate::persist::{Persister, SnapshotPolicy};
@@ -27,16 +26,13 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// Where the log is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum LogOptions {
     /// In our own segments below the data directory.
     Embedded(crate::log::segment::Options),
-    /// In a JetStream stream.
-    Nats(Box<crate::log::nats::Options>),
 }
 
 /// What an engine needs.
-#[derive(Debug)]
 pub struct Options {
     /// The data directory; made if it is not there. One process at a time.
     pub data: PathBuf,
@@ -148,7 +144,6 @@ impl Engine {
 async fn open_log(options: &Options) -> Result<Arc<dyn Log>, Error> {
     Ok(match &options.log {
         LogOptions::Embedded(segments) => Arc::new(SegmentLog::open(segments.clone())?),
-        LogOptions::Nats(nats) => Arc::new(NatsLog::connect(nats.as_ref().clone()).await?),
     })
 }
 
