@@ -271,6 +271,19 @@ fn memory_of_a_key_is_bounded() {
 }
 
 #[test]
+fn no_event_is_kept_that_no_firing_will_show() {
+    let declared = json!({"posture": "Proactive", "after": ["a"], "expect": ["b"], "within": 20});
+    let mut world = World::new(trigger(&declared));
+    for (name, kept) in [("a", true), ("b", false), ("a", true)] {
+        world.now = world.now.plus_seconds(1);
+        world.event(Event::new(Uuid::from_u128(1), world.now, name, Resource::new("r")));
+        let bucket = world.states.buckets.values().next().expect("a bucket");
+        let shown = serde_json::to_value(bucket).expect("JSON");
+        assert_eq!(shown.get("last_event").is_some(), kept, "after {name}: {shown}");
+    }
+}
+
+#[test]
 fn a_leaf_is_filed_under_the_longest_beginning() {
     let declared = json!({"posture": "Reactive", "match": {"team": "p*", "zone": "europe-west*"}});
     let (mut index, trigger) = (Index::new(), trigger(&declared));
