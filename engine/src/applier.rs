@@ -4,11 +4,11 @@
 //! attempts begin; and now and then the changed rows go to the store.
 
 use crate::effects::Effects;
-use crate::error::SubmitError;
+use crate::error::{Error, SubmitError, chain};
 use crate::handle::{Inner, Progress};
 use crate::history::{Cursor, Writer};
 use crate::log::{Delivery, Entry, Source};
-use crate::machine::{Applied, Machine, Place};
+use crate::machine::{Applied, Machine, Place, Reply};
 use crate::persist::Persister;
 use crate::record::Record;
 use crate::submit::Told;
@@ -92,7 +92,7 @@ impl Applier {
         match received {
             None => Next::End,
             Some(Ok(group)) => Next::Group(group),
-            Some(Err(error)) => Next::Failed(crate::error::chain(&error)),
+            Some(Err(error)) => Next::Failed(chain(&error)),
         }
     }
 
@@ -114,7 +114,7 @@ impl Applier {
             for entry in group {
                 self.apply_entry(&mut machine, &entry, &mut after, &mut own)?;
             }
-            self.writer.flush().map_err(|error| crate::error::chain(&error))?;
+            self.writer.flush().map_err(|error| chain(&error))?;
             if own > 0 {
                 inner.submitter.seen(own);
             }
@@ -150,7 +150,7 @@ impl Applier {
         let origin = Record::peek(&entry.bytes);
         let outcome = catch_unwind(AssertUnwindSafe(|| match (record, &entry.source) {
             (Some(Ok(record)), _) => machine.apply(place, record),
-            (Some(Err(error)), _) => machine.pass_over(place, origin, &crate::error::chain(&error)),
+            (Some(Err(error)), _) => machine.pass_over(place, origin, &chain(&error)),
             (None, Source::Outside { subject }) => machine.apply_outside(place, subject, &entry.bytes),
             (None, Source::Record) => Applied::default(),
         }));
@@ -162,8 +162,7 @@ impl Applier {
             // The state may be half changed: it is loaded anew, and this record is passed over.
             return Err(self.persister.note_poison(entry.position));
         };
-        self.take(applied, entry, sender, after);
-        Ok(())
+        self.take(applied, entry, sender, after)
     }
 
     /// What to apply: our own record as it was submitted, or a foreign one parsed. `None` for a resent copy.
@@ -172,10 +171,10 @@ impl Applier {
         &self,
         entry: &Entry,
         own: &mut u64,
-    ) -> Option<(Result<Record, crate::error::Error>, Option<oneshot::Sender<Told>>)> {
+    ) -> Option<(Result<Record, Error>, Option<oneshot::Sender<Told>>)> {
         if self.persister.is_poisoned(entry.position) {
             let reason = "it made the machine fail".to_owned();
-            return Some((Err(crate::error::Error::BadRecord { reason }), None));
+            return Some((Err(Error::BadRecord { reason }), None));
         }
         match Record::peek(&entry.bytes) {
             Some((origin, number)) if origin == self.inner.submitter.origin() => {
@@ -193,19 +192,19 @@ impl Applier {
         entry: &Entry,
         sender: Option<oneshot::Sender<Told>>,
         after: &mut After,
-    ) {
+    ) -> Result<(), String> {
         for (index, event) in applied.events.iter().enumerate() {
             let cursor = Cursor { position: entry.position, index: index as u32 };
-            self.writer.append(cursor, event);
+            self.writer.append(cursor, event).map_err(|error| chain(&error))?;
             after.cursor = Some(cursor);
         }
         if entry.position > self.replay_until {
             after.starts.extend(applied.starts);
         }
         if let Some(sender) = sender {
-            let told = applied.reply.ok_or(SubmitError::Internal);
-            after.told.push((sender, told));
+            after.told.push((sender, Ok(applied.reply.unwrap_or(Reply::Noted))));
         }
+        Ok(())
     }
 
     fn follow_up(&mut self, after: After) {
@@ -229,7 +228,7 @@ impl Applier {
         if !self.has_changes() {
             return Ok(());
         }
-        let syncing = self.writer.prepare_sync().map_err(|error| crate::error::chain(&error))?;
+        let syncing = self.writer.unsynced().map_err(|error| chain(&error))?;
         let inner = Arc::clone(&self.inner);
         let mut machine = inner.machine.write().unwrap_or_else(PoisonError::into_inner);
         machine.state.meta.history = syncing.point();

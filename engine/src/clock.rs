@@ -32,7 +32,7 @@ pub async fn run(handle: Handle, epoch: u64) {
             changed = next_deadline.changed() => if changed.is_err() { return },
             () = sleep(wait) => if next.is_some_and(|due| due <= now()) {
                 let pause = match handle.tell(Body::Tick(Tick { epoch })).await {
-                    Ok(_) | Err(crate::SubmitError::Internal) => PAUSE,
+                    Ok(_) => PAUSE,
                     Err(crate::SubmitError::Stopped) => return,
                     Err(_) => PAUSE_REFUSED,
                 };

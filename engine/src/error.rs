@@ -1,6 +1,5 @@
 //! What can go wrong in the engine.
 
-use pavlov_events::Timestamp;
 use std::path::PathBuf;
 
 /// A failure of the engine or of the world under it. Requests that are refused are no errors but
@@ -70,6 +69,12 @@ pub enum Error {
         /// The first position there is.
         first: u64,
     },
+    /// The engine stopped by itself.
+    #[error("go on: {reason}")]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
     /// Secrets cannot be encrypted or read.
     #[error("use the key of the secrets: {reason}")]
     Secret {
@@ -114,11 +119,6 @@ pub enum SubmitError {
 pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.into();
     move |source| Error::File { path, source }
-}
-
-/// The time as people write it, for log lines.
-pub(crate) fn shown(time: Timestamp) -> String {
-    time.to_string()
 }
 
 /// An error with its causes, in one line.

@@ -97,7 +97,7 @@ impl Handle {
         let body = Body::Command(Box::new(CommandRecord { command, key, depth }));
         match self.tell(body).await? {
             Reply::Answered(answer) => Ok(answer),
-            Reply::Received(_) | Reply::Begin(_) => Err(SubmitError::Internal),
+            Reply::Received(_) | Reply::Begin(_) | Reply::Noted => Err(SubmitError::Internal),
         }
     }
 

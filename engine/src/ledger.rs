@@ -47,6 +47,8 @@ pub enum Standing {
 pub struct Entry {
     /// What is to be done; its id is the entry's and the effect's idempotency key.
     pub action: Arc<TriggeredAction>,
+    /// The event that told of the promise; the event of its end follows it.
+    pub triggered_event: Uuid,
     /// The current or last attempt, from 1.
     pub attempt: u32,
     /// How many automations caused one another to get here.
@@ -106,8 +108,16 @@ pub enum Report {
 
 impl Entry {
     /// A new promise whose first attempt is to be made now.
-    pub fn new(action: Arc<TriggeredAction>, depth: u32, created: Timestamp) -> Self {
-        Self { action, attempt: 1, depth, created, standing: Standing::Running, last_reason: None }
+    pub fn new(action: Arc<TriggeredAction>, triggered_event: Uuid, depth: u32, created: Timestamp) -> Self {
+        Self {
+            action,
+            triggered_event,
+            attempt: 1,
+            depth,
+            created,
+            standing: Standing::Running,
+            last_reason: None,
+        }
     }
 
     /// When this entry needs the machine next.
@@ -126,8 +136,14 @@ impl Entry {
 
 /// When to try again after `attempt` failed: doubling, spread over the upper half by jitter, and never
 /// before the receiver allows it.
-pub fn backoff_micros(attempt: u32, retry_after_micros: Option<i64>, settings: &Settings, ids: &mut Ids) -> i64 {
-    let doubled = settings.retry_delay_micros.saturating_mul(1i64.checked_shl(attempt - 1).unwrap_or(i64::MAX));
+pub fn backoff_micros(
+    attempt: u32,
+    retry_after_micros: Option<i64>,
+    settings: &Settings,
+    ids: &mut Ids,
+) -> i64 {
+    let doubled =
+        settings.retry_delay_micros.saturating_mul(1i64.checked_shl(attempt - 1).unwrap_or(i64::MAX));
     let most = doubled.clamp(1, settings.retry_delay_max_micros.max(1));
     let spread = (most as f64 * (0.5 + 0.5 * ids.next_fraction())) as i64;
     spread.max(retry_after_micros.unwrap_or(0))

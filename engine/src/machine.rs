@@ -11,6 +11,8 @@
 
 mod commands;
 mod outcomes;
+#[cfg(test)]
+mod tests;
 mod ticks;
 
 use crate::command::Answer;
@@ -21,10 +23,11 @@ use crate::settings::Settings;
 use crate::state::{Meta, State, counts};
 use crate::telling;
 use crate::waiting::WaitingEvent;
-use pavlov_actions::{Automation, TriggeredAction};
+use pavlov_actions::{Automation, Kind, TriggeredAction, outcome_event};
 use pavlov_events::event::Defaults;
-use pavlov_events::{Event, Ids, Timestamp, Uuid};
+use pavlov_events::{Event, Ids, Resource, Timestamp, Uuid};
 use pavlov_triggers::{Context, Firing, TriggerChange};
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -57,6 +60,8 @@ pub enum Reply {
     Received(Receipt),
     /// To a command.
     Answered(Answer),
+    /// To everything else: it was applied.
+    Noted,
     /// To an outcome that begins an attempt which may not be repeated: go on, or do not.
     Begin(bool),
 }
@@ -270,30 +275,31 @@ impl Machine {
         }
     }
 
-    /// Asks every trigger that may be interested.
+    /// Asks every trigger that is interested.
     fn evaluate(&mut self, event: &Arc<Event>, depth: u32) {
-        let candidates = self.rules.candidates(event);
-        for &(slot, leaf) in &candidates {
+        let interested = self.rules.interested(event);
+        for &(slot, leaf) in &interested {
             let Some(rule) = self.rules.get(slot) else { continue };
-            if !rule.leaves[leaf as usize].covers(event) {
-                continue;
-            }
             let automation = Arc::clone(&rule.automation);
             let mut ctx = context(&self.state.meta, &self.state.settings, &mut self.ids);
-            let mut states = counts(&mut self.state.counting, &mut self.state.deadlines, &mut self.state.dirty);
-            let firings = pavlov_triggers::on_event(&automation.trigger, leaf as usize, event, &mut states, &mut ctx);
+            let mut states =
+                counts(&mut self.state.counting, &mut self.state.deadlines, &mut self.state.dirty);
+            let firings =
+                pavlov_triggers::on_event(&automation.trigger, leaf as usize, event, &mut states, &mut ctx);
             for firing in firings {
-                self.fire(&automation, &firing, depth);
+                self.fire(&automation, firing, depth);
             }
         }
-        self.rules.give_back(candidates);
+        self.rules.give_back(interested);
     }
 
     /// A trigger fired: say so, and promise the actions.
-    fn fire(&mut self, automation: &Arc<Automation>, firing: &Firing, depth: u32) {
+    fn fire(&mut self, automation: &Arc<Automation>, firing: Firing, depth: u32) {
         self.counts.firings += 1;
+        let firing = Arc::new(firing);
         let now = self.state.meta.time;
-        let said = self.derive(telling::fired(self.ids.next_uuid(), now, automation, firing), depth + 1);
+        let said = outcome_event::fired(self.ids.next_uuid(), now, automation, &firing);
+        let said = self.derive(said, depth + 1);
         let on_change = match firing.change {
             TriggerChange::Triggered => &automation.actions_on_trigger,
             TriggerChange::Resolved => &automation.actions_on_resolve,
@@ -305,12 +311,12 @@ impl Machine {
             let triggered = Arc::new(TriggeredAction {
                 id: self.ids.next_uuid(),
                 automation: Arc::clone(automation),
-                firing: firing.clone(),
+                firing: Arc::clone(&firing),
                 action: action.clone(),
                 index,
                 triggered: now,
                 event,
-                triggered_event_id: Some(said.id),
+                triggered_event_id: said.id,
             });
             self.promise(triggered, depth + 1);
         }
@@ -318,28 +324,39 @@ impl Machine {
 
     /// An action is promised: it is in the ledger until its outcome is known.
     fn promise(&mut self, action: Arc<TriggeredAction>, depth: u32) {
-        let id = telling::action_triggered_id(&action);
-        let event = telling::action_triggered(id, self.state.meta.time, &action);
-        self.derive(event, depth);
-        if action.action.does_nothing() {
-            self.executed(&action, serde_json::Value::Null, Vec::new(), depth);
+        let now = self.state.meta.time;
+        let details = (Value::Null, Vec::new());
+        let mut event = outcome_event::action(
+            self.ids.next_uuid(),
+            now,
+            "prefect.automation.action.triggered",
+            &action,
+            details,
+        );
+        event.follows = outcome_event::cause_to_follow(&action);
+        let told = self.derive(event, depth).id;
+        let entry = Entry::new(action, told, depth, now);
+        if entry.action.action.kind == Kind::DoNothing {
+            self.executed(&entry, Value::Null, Vec::new());
             return;
         }
-        self.applied.starts.push(action.id);
-        self.state.put_entry(Entry::new(action, depth, self.state.meta.time));
+        self.applied.starts.push(entry.action.id);
+        self.state.put_entry(entry);
     }
 
     /// Says that an action is done.
-    fn executed(
-        &mut self,
-        action: &TriggeredAction,
-        payload: serde_json::Value,
-        related: Vec<pavlov_events::Resource>,
-        depth: u32,
-    ) {
+    fn executed(&mut self, entry: &Entry, details: Value, related: Vec<Resource>) {
         self.counts.actions_executed += 1;
-        let event = telling::action_executed(self.ids.next_uuid(), self.state.meta.time, action, payload, related);
-        self.derive(event, depth);
+        let (id, now) = (self.ids.next_uuid(), self.state.meta.time);
+        let mut event = outcome_event::action(
+            id,
+            now,
+            "prefect.automation.action.executed",
+            &entry.action,
+            (details, related),
+        );
+        event.follows = Some(entry.triggered_event);
+        self.derive(event, entry.depth);
     }
 
     /// A replica takes the lead, after a start at the latest. What fell due while nobody listened gets its
@@ -354,7 +371,24 @@ impl Machine {
             meta.deaf_micros = meta.time.since(last);
             meta.deaf_until = meta.time.plus_micros(self.state.settings.grace_micros);
         }
+        if let Some(lost) = claim.lost {
+            self.state.meta.log = lost.new_log;
+            let event = telling::log_lost(self.ids.next_uuid(), self.state.meta.time, lost.after, lost.until);
+            self.derive(event, 0);
+        }
+        self.install_system_blocks();
         self.resume_effects();
+    }
+
+    /// How many triggers no index helps.
+    pub fn residual_len(&self) -> usize {
+        self.rules.residual_len()
+    }
+
+    /// Passes over a copy of a record that was applied before.
+    pub fn skip(&mut self, place: Place) {
+        self.arrive(place);
+        self.counts.skipped += 1;
     }
 
     /// The slot of an automation follows its definition.

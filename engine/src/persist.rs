@@ -2,7 +2,7 @@
 //! every request.
 
 use crate::error::{Error, chain, file};
-use crate::history::Syncing;
+use crate::history::Unsynced;
 use crate::log::Log;
 use crate::state::row::Row;
 use crate::state::snapshot;
@@ -49,7 +49,7 @@ struct Shared {
 struct Work {
     position: u64,
     batch: Batch,
-    syncing: Syncing,
+    unsynced: Unsynced,
 }
 
 struct Thread {
@@ -63,7 +63,13 @@ struct Thread {
 
 impl Persister {
     /// Starts the thread over a store that holds `position`.
-    pub fn start(store: Store, position: u64, data: &Path, policy: SnapshotPolicy, log: Arc<dyn Log>) -> Result<Self, Error> {
+    pub fn start(
+        store: Store,
+        position: u64,
+        data: &Path,
+        policy: SnapshotPolicy,
+        log: Arc<dyn Log>,
+    ) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             busy: AtomicBool::new(false),
             failed: std::sync::Mutex::new(None),
@@ -72,8 +78,14 @@ impl Persister {
         let snapshots = data.join("snapshots");
         let newest = snapshot::list(&snapshots)?.last().map_or(0, |(position, _)| *position);
         let (sender, receiver) = sync_channel(1);
-        let thread =
-            Thread { store, snapshots, policy, log, shared: Arc::clone(&shared), last: (newest, Instant::now()) };
+        let thread = Thread {
+            store,
+            snapshots,
+            policy,
+            log,
+            shared: Arc::clone(&shared),
+            last: (newest, Instant::now()),
+        };
         let thread = std::thread::Builder::new()
             .name("pavlov-state".into())
             .spawn(move || thread.run(&receiver))
@@ -93,14 +105,14 @@ impl Persister {
     }
 
     /// Hands a batch over. Fails with the reason why an earlier one could not be made durable.
-    pub fn commit(&mut self, position: u64, batch: Batch, syncing: Syncing) -> Result<(), String> {
+    pub fn commit(&mut self, position: u64, batch: Batch, unsynced: Unsynced) -> Result<(), String> {
         if let Some(reason) = self.failure() {
             return Err(reason);
         }
         self.position = position;
         self.shared.busy.store(true, Ordering::Release);
         match &self.sender {
-            Some(sender) if sender.send(Work { position, batch, syncing }).is_ok() => Ok(()),
+            Some(sender) if sender.send(Work { position, batch, unsynced }).is_ok() => Ok(()),
             _ => Err(self.failure().unwrap_or_else(|| "the thread of the state has ended".into())),
         }
     }
@@ -120,7 +132,9 @@ impl Persister {
     /// loaded anew. Returns what to tell.
     pub fn note_poison(&mut self, position: u64) -> String {
         match self.poison.add(position) {
-            Ok(()) => format!("applying the record at position {position} failed; it is passed over from now on"),
+            Ok(()) => {
+                format!("applying the record at position {position} failed; it is passed over from now on")
+            }
             Err(error) => format!("note that the record at position {position} failed: {}", chain(&error)),
         }
     }
@@ -151,7 +165,7 @@ impl Thread {
 
     /// The history first: the batch records its length.
     fn perform(&mut self, work: Work) -> Result<(), Error> {
-        work.syncing.run()?;
+        work.unsynced.sync()?;
         self.store.commit(work.batch)?;
         self.shared.durable.store(work.position, Ordering::Release);
         let (position, at) = self.last;
@@ -185,8 +199,9 @@ struct Poison {
 impl Poison {
     fn read(path: PathBuf) -> Result<Self, Error> {
         let positions = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| crate::state::row::bad(&Row::Meta.key(), format!("{}: {error}", path.display())))?,
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                crate::state::row::bad(&Row::Meta.key(), format!("{}: {error}", path.display()))
+            })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeSet::new(),
             Err(error) => return Err(file(path)(error)),
         };

@@ -58,6 +58,20 @@ pub struct Tick {
 pub struct Claim {
     /// The epoch that begins if the claim is granted: one more than the last.
     pub epoch: u64,
+    /// What of the log was found to be lost at this start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
+}
+
+/// The end of a log that is gone: the log goes on under a new id.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Lost {
+    /// The last position that is still there.
+    pub after: u64,
+    /// The last position that had been applied.
+    pub until: u64,
+    /// The id under which the log goes on.
+    pub new_log: Uuid,
 }
 
 /// A record with where it comes from.
@@ -189,8 +203,11 @@ mod tests {
     #[test]
     fn records_survive_a_round_trip_and_show_their_number_early() {
         let event = Event::new(Uuid::from_u128(5), Timestamp::from_micros(7), "a.b", Resource::new("x"));
-        for body in [Body::Events(vec![event.clone(), event]), Body::Tick(Tick { epoch: 3 }), Body::Claim(Claim { epoch: 4 })]
-        {
+        for body in [
+            Body::Events(vec![event.clone(), event]),
+            Body::Tick(Tick { epoch: 3 }),
+            Body::Claim(Claim { epoch: 4, lost: None }),
+        ] {
             let origin = Uuid::from_u128(9);
             let bytes = body.encode(origin).number(u64::MAX);
             assert_eq!(Record::peek(&bytes), Some((origin, u64::MAX)));
@@ -202,7 +219,11 @@ mod tests {
 
     #[test]
     fn foreign_bytes_are_refused_with_a_reason() {
-        for bytes in [&b"{}"[..], b"{\"v\":9,\"origin\":\"00000000-0000-0000-0000-000000000000\",\"number\":1}", b"\xff"] {
+        for bytes in [
+            &b"{}"[..],
+            b"{\"v\":9,\"origin\":\"00000000-0000-0000-0000-000000000000\",\"number\":1}",
+            b"\xff",
+        ] {
             assert!(Record::decode(bytes).is_err());
         }
     }

@@ -76,14 +76,20 @@ impl Rules {
         Some(&self.get(*self.of_trigger.get(&trigger)?)?.automation)
     }
 
-    /// Slots and leaves that may be interested in an event. The buffer comes back with [`Self::give_back`].
-    pub fn candidates(&mut self, event: &Event) -> Vec<(u32, u32)> {
+    /// Slots and leaves whose trigger covers an event, by id of the automation: slots depend on the order in
+    /// which automations came and went, and a verdict must not. The buffer comes back with
+    /// [`Self::give_back`].
+    pub fn interested(&mut self, event: &Event) -> Vec<(u32, u32)> {
         let mut buffer = std::mem::take(&mut self.buffer);
         self.index.candidates(event, &mut buffer);
+        buffer.retain(|(slot, leaf)| {
+            self.get(*slot).is_some_and(|rule| rule.leaves[*leaf as usize].covers(event))
+        });
+        buffer.sort_unstable_by_key(|(slot, leaf)| (self.get(*slot).map(|rule| rule.automation.id), *leaf));
         buffer
     }
 
-    /// Returns the buffer of [`Self::candidates`] for the next event.
+    /// Returns the buffer of [`Self::interested`] for the next event.
     pub fn give_back(&mut self, buffer: Vec<(u32, u32)>) {
         self.buffer = buffer;
     }
@@ -102,11 +108,6 @@ pub trait AllTriggers {
 
 impl AllTriggers for Trigger {
     fn all(&self) -> Vec<&Trigger> {
-        let below: &[Trigger] = match self {
-            Trigger::Event(_) => &[],
-            Trigger::Compound(compound) => &compound.triggers,
-            Trigger::Sequence(sequence) => &sequence.triggers,
-        };
-        std::iter::once(self).chain(below.iter().flat_map(AllTriggers::all)).collect()
+        std::iter::once(self).chain(self.children().iter().flat_map(AllTriggers::all)).collect()
     }
 }

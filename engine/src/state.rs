@@ -135,7 +135,7 @@ impl State {
             answer_order: VecDeque::new(),
             blocks: Blocks::default(),
             deadlines: Deadlines::default(),
-            dirty: HashSet::new(),
+            dirty: HashSet::from([Row::Settings]),
         }
     }
 
@@ -155,7 +155,8 @@ impl State {
         self.origins.insert(origin, Origin { number, time });
         self.touch(Row::Origin(origin));
         if self.origins.len() > ORIGINS_MAX {
-            let oldest = self.origins.iter().min_by_key(|(id, origin)| (origin.time, **id)).map(|(id, _)| *id);
+            let oldest =
+                self.origins.iter().min_by_key(|(id, origin)| (origin.time, **id)).map(|(id, _)| *id);
             if let Some(oldest) = oldest {
                 self.origins.remove(&oldest);
                 self.touch(Row::Origin(oldest));
@@ -226,14 +227,6 @@ impl State {
         }
     }
 
-    /// Moves the deadline of an open count.
-    pub fn postpone_bucket(&mut self, trigger: Uuid, key: &[String], until: Timestamp) {
-        let Some(bucket) = self.counting.buckets.get_mut(&trigger).and_then(|keys| keys.get_mut(key)) else { return };
-        let old = bucket.due.replace(until);
-        self.deadlines.replace(old, Some(until), Due::Bucket(trigger, key.to_vec()));
-        self.touch(Row::Bucket(trigger, key.to_vec()));
-    }
-
     /// Drops everything that a trigger counts.
     pub fn forget_trigger(&mut self, trigger: Uuid) {
         for (key, bucket) in self.counting.buckets.remove(&trigger).unwrap_or_default() {
@@ -257,9 +250,11 @@ impl State {
 
     /// Every row, in the order of the keys.
     pub fn all_rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        let buckets = self.counting.buckets.iter().flat_map(|(trigger, keys)| {
-            keys.keys().map(|key| Row::Bucket(*trigger, key.clone()))
-        });
+        let buckets = self
+            .counting
+            .buckets
+            .iter()
+            .flat_map(|(trigger, keys)| keys.keys().map(|key| Row::Bucket(*trigger, key.clone())));
         let rows = [Row::Meta, Row::Settings]
             .into_iter()
             .chain(self.origins.keys().map(|id| Row::Origin(*id)))
@@ -270,7 +265,7 @@ impl State {
             .chain(self.waiting.ids().map(Row::Waiting))
             .chain((0..PIECES as u16).map(Row::Seen))
             .chain(self.answers.keys().map(|key| Row::CommandKey(key.clone())))
-            .chain(self.blocks.row_keys().map(Row::Block));
+            .chain(self.blocks.keys().map(|key| Row::Block(key.to_string())));
         rows.filter_map(|row| Some((row.key(), self.value(&row)?))).collect()
     }
 
@@ -288,7 +283,8 @@ impl State {
             Row::Origin(id) => drop(self.origins.insert(id, parse(key, value)?)),
             Row::Automation(id) => {
                 let value: serde_json::Value = parse(key, value)?;
-                let automation = Automation::from_stored(&value).map_err(|error| bad(key, error))?;
+                let automation = Automation::from_stored(&value)
+                    .map_err(|faults| bad(key, crate::telling::faults_as_text(&faults)))?;
                 self.automations.insert(id, Arc::new(automation));
             }
             Row::Bucket(trigger, name) => {
@@ -306,7 +302,8 @@ impl State {
             Row::Seen(_) => loading.seen.push(value.to_vec()),
             Row::CommandKey(name) => drop(self.answers.insert(name, parse(key, value)?)),
             Row::Block(name) => {
-                self.blocks.load_row(&name, &parse(key, value)?).map_err(|error| bad(key, error))?;
+                let name = name.parse().map_err(|error| bad(key, error))?;
+                self.blocks.load(name, parse(key, value)?).map_err(|error| bad(key, error))?;
             }
         }
         Ok(())
@@ -316,7 +313,8 @@ impl State {
     pub fn loaded(&mut self, loading: Loading) -> Result<(), Error> {
         let pieces = loading.seen.iter().map(Vec::as_slice);
         self.seen = Seen::load(pieces).ok_or_else(|| bad(b"e", "the pieces of seen ids do not fit"))?;
-        let mut order: Vec<(u64, &String)> = self.answers.iter().map(|(key, keyed)| (keyed.position, key)).collect();
+        let mut order: Vec<(u64, &String)> =
+            self.answers.iter().map(|(key, keyed)| (keyed.position, key)).collect();
         order.sort_unstable();
         self.answer_order = order.into_iter().map(|(_, key)| key.clone()).collect();
         self.dirty.clear();
@@ -341,7 +339,7 @@ impl State {
                 (bytes.len() > 8).then_some(bytes)
             }
             Row::CommandKey(key) => self.answers.get(key).map(json),
-            Row::Block(key) => self.blocks.row(key).map(|value| json(&value)),
+            Row::Block(key) => self.blocks.row(&key.parse().ok()?).map(|value| json(&value)),
         }
     }
 }
@@ -358,11 +356,11 @@ pub(crate) fn counts<'a>(
     counting: &'a mut Counting,
     deadlines: &'a mut Deadlines,
     dirty: &'a mut HashSet<Row>,
-) -> impl TriggerStates + 'a {
+) -> Counts<'a> {
     Counts { counting, deadlines, dirty }
 }
 
-struct Counts<'a> {
+pub(crate) struct Counts<'a> {
     counting: &'a mut Counting,
     deadlines: &'a mut Deadlines,
     dirty: &'a mut HashSet<Row>,

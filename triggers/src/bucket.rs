@@ -43,7 +43,16 @@ pub struct Window {
     pub(crate) armed: Timestamp,
     /// Proactive with `after`: the latest start event since the one that opened the window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) restart: Option<Timestamp>,
+    pub(crate) restart: Option<Restart>,
+}
+
+/// A start event that came while a window was open.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Restart {
+    /// When it occurred.
+    pub(crate) at: Timestamp,
+    /// Expected events known to have come after it.
+    pub(crate) count: i64,
 }
 
 /// An absence that was told.

@@ -82,15 +82,15 @@ impl EventTrigger {
         if reader.fault_count() > before {
             return None;
         }
-        let for_each: Vec<Box<str>> = for_each??.into_iter().map(Into::into).collect();
+        let for_each: Vec<Box<str>> = for_each?.unwrap_or_default().into_iter().map(Into::into).collect();
         let mut for_each_sorted = for_each.clone();
         for_each_sorted.sort();
         let patterns = |words: Vec<String>| words.iter().map(|text| NamePattern::new(text)).collect();
         let floor = if proactive { PROACTIVE_WITHIN_MICROS_MIN } else { 0 };
         Some(Self {
             id,
-            match_resource: match_resource?.unwrap_or_default(),
-            match_related: match_related?.unwrap_or_else(|| vec![ResourceSpecification::default()]),
+            match_resource: match_resource?.unwrap_or_else(anything),
+            match_related: match_related?.unwrap_or_else(|| vec![anything()]),
             related_is_list,
             after: patterns(after?.unwrap_or_default()),
             expect: patterns(expect?.unwrap_or_default()),
@@ -204,6 +204,12 @@ impl EventTrigger {
     pub(crate) fn counts_from_the_start(&self) -> bool {
         self.after.is_empty()
     }
+}
+
+/// The specification `{}`, equal to one that was read.
+fn anything() -> ResourceSpecification {
+    let (empty, mut faults) = (json!({}), Vec::new());
+    ResourceSpecification::read(&mut Reader::new(&empty, "match", &mut faults)).unwrap_or_default()
 }
 
 fn words(reader: &mut Reader<'_>) -> Option<Vec<String>> {

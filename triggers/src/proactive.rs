@@ -1,7 +1,7 @@
 //! The Proactive posture: fires when a window ends in which too few expected events came.
 //! Semantics: `docs/spec/triggers.md`, sections TRG-4x to TRG-6x.
 
-use crate::bucket::{Alarm, Bucket, Window};
+use crate::bucket::{Alarm, Bucket, Restart, Window};
 use crate::evaluate::{Context, TriggerStates};
 use crate::event_trigger::EventTrigger;
 use crate::firing::{Firing, Reason};
@@ -123,11 +123,13 @@ fn heard_after(
     // also when it occurred after the end of the window.
     if let Some(window) = bucket.window.as_mut().filter(|window| at >= window.start) {
         window.count += 1;
+        if let Some(restart) = window.restart.as_mut().filter(|restart| at >= restart.at) {
+            restart.count += 1;
+        }
         bucket.last_event = Some(event.clone());
         if window.count >= threshold {
             // What started since must be answered too.
-            let restart = window.restart;
-            bucket.window = restart.and_then(|start| unanswered(trigger, bucket, start, now));
+            bucket.window = window.restart.and_then(|restart| unanswered(trigger, restart, now));
         }
     }
     let resolved = bucket.alarm.as_mut().filter(|alarm| at >= alarm.since).is_some_and(|alarm| {
@@ -147,25 +149,29 @@ fn started(
     at: Timestamp,
     (event, now): (&Arc<Event>, Timestamp),
 ) {
+    let after = bucket.heard.iter().filter(|heard| **heard > at).count();
+    let start = Restart { at, count: i64::try_from(after).unwrap_or(i64::MAX) };
     match &mut bucket.window {
         Some(window) if at > window.start => {
-            window.restart = window.restart.max(Some(at));
+            if window.restart.is_none_or(|restart| at > restart.at) {
+                window.restart = Some(start);
+            }
             bucket.last_event = Some(event.clone());
         }
         // An earlier start does not move a window that is open.
         Some(_) => {}
         None => {
-            bucket.window = unanswered(trigger, bucket, at, now);
+            bucket.window = unanswered(trigger, start, now);
             bucket.last_event = Some(event.clone());
         }
     }
 }
 
-/// The window of a start event, unless enough expected events are known to have occurred after it.
-fn unanswered(trigger: &EventTrigger, bucket: &Bucket, start: Timestamp, now: Timestamp) -> Option<Window> {
-    let mut window = Window::open(start, start.plus_micros(trigger.within_micros()), now);
-    window.count = bucket.heard.iter().filter(|heard| **heard > start).count() as i64;
-    (window.count < trigger.threshold()).then_some(window)
+/// The window of a start event, unless enough expected events are known to have come after it.
+fn unanswered(trigger: &EventTrigger, start: Restart, now: Timestamp) -> Option<Window> {
+    let end = start.at.plus_micros(trigger.within_micros());
+    let window = Window { count: start.count, ..Window::open(start.at, end, now) };
+    (start.count < trigger.threshold()).then_some(window)
 }
 
 fn absence(

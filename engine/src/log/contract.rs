@@ -134,9 +134,9 @@ pub(super) fn a_full_queue_refuses_and_recovers(bench: &impl Bench) {
 }
 
 pub(super) fn trimming_keeps_what_is_not_below(bench: &impl Bench) {
-    let all = store(bench, 3_000);
+    let all = store(bench, 10_000);
     let log = bench.open();
-    let below = all[2_000].position;
+    let below = all[8_000].position;
     log.trim(below).unwrap();
     let first = log.first_position();
     assert!(first > all[0].position && first <= below, "{first} after trimming below {below}");
@@ -144,7 +144,7 @@ pub(super) fn trimming_keeps_what_is_not_below(bench: &impl Bench) {
     assert_eq!(log.checksum(first - 1).unwrap(), None);
     let pieces = log.pieces();
     assert_eq!(pieces[0].first, first);
-    assert_eq!(pieces.last().unwrap().last, all[2_999].position);
+    assert_eq!(pieces.last().unwrap().last, all[9_999].position);
     drop(log);
     let log = bench.open();
     assert_eq!(log.first_position(), first);

@@ -2,15 +2,18 @@
 //! log's order gives, and nowhere else.
 
 use super::{Machine, Reply};
-use crate::command::{Answer, Command, Refusal};
+use crate::command::{Answer, Command, Refusal, RefusalKind};
 use crate::ledger::Standing;
 use crate::record::CommandRecord;
 use crate::rules::AllTriggers;
 use crate::state::row::Row;
 use crate::telling;
-use pavlov_actions::Automation;
-use pavlov_events::Uuid;
-use pavlov_orchestrator::block;
+use pavlov_actions::{Automation, outcome_event};
+use pavlov_events::{Event, Uuid};
+use pavlov_orchestrator::apply::{Applied, Ctx};
+use pavlov_orchestrator::block::BlockCommand;
+use pavlov_orchestrator::error as orchestrator;
+use pavlov_triggers::Trigger;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -51,7 +54,10 @@ impl Machine {
     fn create_automation(&mut self, stored: &Value) -> Answer {
         let mut automation = read_automation(stored)?;
         if self.state.automations.contains_key(&automation.id) {
-            return Err(Refusal::invalid(format!("an automation with the id {} is there already", automation.id)));
+            return Err(Refusal::invalid(format!(
+                "an automation with the id {} is there already",
+                automation.id
+            )));
         }
         (automation.created, automation.updated) = (self.state.meta.time, self.state.meta.time);
         let automation = Arc::new(automation);
@@ -67,7 +73,7 @@ impl Machine {
         let mut automation = read_automation(stored)?;
         (automation.id, automation.created, automation.updated) = (id, old.created, self.state.meta.time);
         automation.owner_resource.clone_from(&old.owner_resource);
-        let same = automation.enabled && old.enabled && automation.trigger.counts_as(&old.trigger);
+        let same = automation.enabled && old.enabled && counts_alike(&automation.trigger, &old.trigger);
         if same {
             automation.trigger = old.trigger.clone();
         } else {
@@ -112,28 +118,46 @@ impl Machine {
 
     fn delete_automations_owned_by(&mut self, resource: &str) -> Answer {
         let owned = |automation: &&Arc<Automation>| automation.owner_resource.as_deref() == Some(resource);
-        let ids: Vec<Uuid> = self.state.automations.values().filter(owned).map(|automation| automation.id).collect();
+        let ids: Vec<Uuid> =
+            self.state.automations.values().filter(owned).map(|automation| automation.id).collect();
         for id in ids {
             self.delete_automation(id)?;
         }
         Ok(Value::Null)
     }
 
-    fn block(&mut self, command: &block::BlockCommand) -> Answer {
+    fn block(&mut self, command: &BlockCommand) -> Answer {
         let ids = &mut self.ids;
-        let mut ctx = block::Ctx { now: self.state.meta.time, ids: &mut || ids.next_uuid() };
-        match self.state.blocks.apply(command, &mut ctx) {
-            Ok((answer, changed)) => {
-                for row in changed {
-                    self.state.touch(Row::Block(row));
-                }
-                Ok(answer)
-            }
-            Err(refusal) => Err(Refusal::from(refusal)),
+        let applied = self
+            .state
+            .blocks
+            .apply(command, &mut Ctx { now: self.state.meta.time, ids: &mut || ids.next_uuid() })?;
+        Ok(self.blocks_changed(applied))
+    }
+
+    /// The types that every server has; nothing changes when they are there.
+    pub(super) fn install_system_blocks(&mut self) {
+        let ids = &mut self.ids;
+        let mut ctx = Ctx { now: self.state.meta.time, ids: &mut || ids.next_uuid() };
+        if let Ok(applied) = self.state.blocks.install_system_types(false, &mut ctx) {
+            self.blocks_changed(applied);
         }
     }
 
-    fn emit(&mut self, event: &pavlov_events::Event, depth: u32) -> Answer {
+    /// Answers with what changed, so that the door can tell a creation from a find.
+    fn blocks_changed(&mut self, applied: Applied) -> Value {
+        let changed = !applied.changes.is_empty();
+        for row in applied.changes {
+            self.state.touch(Row::Block(row.to_string()));
+        }
+        for told in applied.events {
+            let event = telling::block_changed(self.ids.next_uuid(), self.state.meta.time, told);
+            self.derive(event, 0);
+        }
+        json!({"body": applied.answer, "changed": changed})
+    }
+
+    fn emit(&mut self, event: &Event, depth: u32) -> Answer {
         if !self.state.seen.contains(event.id) {
             self.derive(event.clone(), depth);
         }
@@ -147,7 +171,9 @@ impl Machine {
             true => letters.map(|(id, _)| *id).collect(),
             false => ids,
         };
-        if let Some(missing) = chosen.iter().find(|id| !self.state.ledger.get(*id).is_some_and(|e| e.is_letter())) {
+        if let Some(missing) =
+            chosen.iter().find(|id| !self.state.ledger.get(*id).is_some_and(|e| e.is_letter()))
+        {
             return Err(Refusal::not_found(format!("no dead or held letter has the id {missing}")));
         }
         for id in &chosen {
@@ -196,31 +222,50 @@ impl Machine {
     fn arm(&mut self, automation: &Arc<Automation>) {
         if automation.enabled {
             let mut ctx = super::context(&self.state.meta, &self.state.settings, &mut self.ids);
-            let mut states =
-                crate::state::counts(&mut self.state.counting, &mut self.state.deadlines, &mut self.state.dirty);
+            let mut states = crate::state::counts(
+                &mut self.state.counting,
+                &mut self.state.deadlines,
+                &mut self.state.dirty,
+            );
             pavlov_triggers::arm(&automation.trigger, &mut states, &mut ctx);
         }
     }
 
     fn tell_automation(&mut self, what: &str, automation: &Automation) {
-        let event = telling::automation_changed(self.ids.next_uuid(), self.state.meta.time, what, automation);
+        let event =
+            outcome_event::automation_changed(self.ids.next_uuid(), self.state.meta.time, what, automation);
         self.derive(event, 0);
     }
 }
 
-/// Definitions were checked at the door; one that cannot be read comes from a newer binary.
-fn read_automation(stored: &Value) -> Result<Automation, Refusal> {
-    Automation::from_stored(stored).map_err(|error| Refusal::invalid(error.to_string()))
+/// Whether two definitions count the same, whatever their ids: then a change keeps the counts.
+fn counts_alike(a: &Trigger, b: &Trigger) -> bool {
+    fn without_ids(value: &mut Value) {
+        if let Some(object) = value.as_object_mut() {
+            object.remove("id");
+            if let Some(Value::Array(below)) = object.get_mut("triggers") {
+                below.iter_mut().for_each(without_ids);
+            }
+        }
+    }
+    let (mut a, mut b) = (a.to_value(), b.to_value());
+    without_ids(&mut a);
+    without_ids(&mut b);
+    a == b
 }
 
-impl From<block::Refusal> for Refusal {
-    fn from(refusal: block::Refusal) -> Self {
-        use crate::command::RefusalKind;
+/// Definitions were checked at the door; one that cannot be read comes from a newer binary.
+fn read_automation(stored: &Value) -> Result<Automation, Refusal> {
+    Automation::from_stored(stored).map_err(|faults| Refusal::invalid(telling::faults_as_text(&faults)))
+}
+
+impl From<orchestrator::Refusal> for Refusal {
+    fn from(refusal: orchestrator::Refusal) -> Self {
         let kind = match refusal.kind {
-            block::RefusalKind::NotFound => RefusalKind::NotFound,
-            block::RefusalKind::Conflict => RefusalKind::Conflict,
-            block::RefusalKind::Forbidden => RefusalKind::Forbidden,
-            block::RefusalKind::Invalid => RefusalKind::Invalid,
+            orchestrator::RefusalKind::NotFound => RefusalKind::NotFound,
+            orchestrator::RefusalKind::Conflict => RefusalKind::Conflict,
+            orchestrator::RefusalKind::Forbidden => RefusalKind::Forbidden,
+            orchestrator::RefusalKind::Invalid => RefusalKind::Invalid,
         };
         Self { kind, detail: refusal.detail }
     }

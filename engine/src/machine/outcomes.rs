@@ -3,7 +3,7 @@
 use super::{Machine, Reply};
 use crate::ledger::{Entry, Outcome, Report, Standing, backoff_micros};
 use crate::telling;
-use pavlov_actions::action::OnUnknown;
+use pavlov_actions::{OnUnknown, outcome_event};
 use pavlov_events::{Resource, Uuid};
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ impl Machine {
             Report::Started => self.begin(outcome.entry, current),
             Report::Done { payload, related } => {
                 if let Some(entry) = self.state.remove_entry(outcome.entry) {
-                    self.executed(&entry.action, payload, related, entry.depth);
+                    self.executed(&entry, payload, related);
                 }
             }
             Report::Failed { retry, retry_after_micros, reason, payload, related } if current => {
@@ -51,7 +51,8 @@ impl Machine {
 
     fn may_retry(&self, id: Uuid) -> bool {
         self.state.ledger.get(&id).is_some_and(|entry| {
-            let most = entry.action.action.options().attempts_max().unwrap_or(self.state.settings.attempts_max);
+            let retries = entry.action.action.options.retries;
+            let most = retries.map_or(self.state.settings.attempts_max, |retries| retries + 1);
             entry.attempt < most
         })
     }
@@ -59,8 +60,8 @@ impl Machine {
     fn retry(&mut self, id: Uuid, retry_after_micros: Option<i64>, failure: Failure) {
         let Some(mut entry) = self.state.ledger.get(&id).cloned() else { return };
         let mut settings = self.state.settings.clone();
-        if let Some(delay) = entry.action.action.options().retry_delay_micros() {
-            settings.retry_delay_micros = delay;
+        if let Some(seconds) = entry.action.action.options.retry_delay_seconds {
+            settings.retry_delay_micros = (seconds * 1e6) as i64;
         }
         let wait = backoff_micros(entry.attempt, retry_after_micros, &settings, &mut self.ids);
         let now = self.state.meta.time;
@@ -80,16 +81,18 @@ impl Machine {
         self.counts.actions_failed += 1;
         entry.standing = Standing::Dead { since: now, reason: failure.reason.clone() };
         entry.last_reason = Some(failure.reason.clone());
+        let mut details = serde_json::Map::new();
+        details.insert("reason".into(), telling::shortened(&failure.reason).into());
+        if let Value::Object(more) = failure.payload {
+            details.extend(more);
+        }
+        let (details, id) = ((Value::Object(details), failure.related), self.ids.next_uuid());
+        let mut event =
+            outcome_event::action(id, now, "prefect.automation.action.failed", &entry.action, details);
+        event.follows = Some(entry.triggered_event);
         let depth = entry.depth;
-        let told = telling::action_failed(
-            self.ids.next_uuid(),
-            now,
-            &entry.action,
-            (&failure.reason, failure.payload),
-            failure.related,
-        );
         self.state.put_entry(entry);
-        self.derive(told, depth);
+        self.derive(event, depth);
         self.bound_letters();
     }
 
@@ -97,7 +100,7 @@ impl Machine {
     fn unknown(&mut self, id: Uuid) {
         let Some(mut entry) = self.state.ledger.get(&id).cloned() else { return };
         let now = self.state.meta.time;
-        if entry.action.action.options().on_unknown() == OnUnknown::Retry {
+        if entry.action.action.options.on_unknown == Some(OnUnknown::Retry) {
             entry.standing = Standing::Running;
             entry.attempt += 1;
             self.applied.starts.push(id);

@@ -20,18 +20,10 @@ impl Machine {
         let now = self.state.meta.time;
         for _ in 0..PER_TICK_MAX {
             let Some((due, what)) = self.state.deadlines.due(now) else { break };
-            if self.state.meta.deaf_until > now
-                && let Due::Bucket(trigger, key) = &what
-            {
-                // An absence may not fire before the grace is over.
-                let until = self.state.meta.deaf_until;
-                self.state.postpone_bucket(*trigger, key, until);
-            } else {
-                self.counts.deadlines += 1;
-                self.counts.deadline_late_micros_max = self.counts.deadline_late_micros_max.max(now.since(due));
-                self.fire_deadline(&what);
-                self.evaluate_told();
-            }
+            self.counts.deadlines += 1;
+            self.counts.deadline_late_micros_max = self.counts.deadline_late_micros_max.max(now.since(due));
+            self.fire_deadline(&what);
+            self.evaluate_told();
             // Whoever handled it has moved it; one that is still there would come back for ever.
             self.state.deadlines.replace(Some(due), None, what);
         }
@@ -60,9 +52,10 @@ impl Machine {
         };
         let mut ctx = context(&self.state.meta, &self.state.settings, &mut self.ids);
         let mut states = counts(&mut self.state.counting, &mut self.state.deadlines, &mut self.state.dirty);
-        let firings = pavlov_triggers::on_bucket_deadline(&automation.trigger, trigger, key, &mut states, &mut ctx);
+        let firings =
+            pavlov_triggers::on_bucket_deadline(&automation.trigger, trigger, key, &mut states, &mut ctx);
         for firing in firings {
-            self.fire(&automation, &firing, 0);
+            self.fire(&automation, firing, 0);
         }
     }
 

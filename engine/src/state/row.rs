@@ -110,6 +110,8 @@ mod tests {
         ] {
             assert_eq!(Row::from_key(&row.key()).expect("just written"), row);
         }
-        assert!(Row::from_key(b"").is_err() && Row::from_key(b"zz").is_err() && Row::from_key(b"o1").is_err());
+        assert!(
+            Row::from_key(b"").is_err() && Row::from_key(b"zz").is_err() && Row::from_key(b"o1").is_err()
+        );
     }
 }

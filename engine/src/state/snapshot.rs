@@ -155,7 +155,8 @@ mod tests {
     fn a_damaged_snapshot_is_never_taken_for_a_good_one() {
         let dir = tempfile::tempdir().expect("a directory");
         let rows: Vec<(&[u8], &[u8])> = vec![(b"a", b"1"), (b"b", b""), (b"c", &[7; 9_000])];
-        let path = write(dir.path(), 12, |row| rows.iter().try_for_each(|(key, value)| row(key, value))).expect("written");
+        let path = write(dir.path(), 12, |row| rows.iter().try_for_each(|(key, value)| row(key, value)))
+            .expect("written");
         let whole = fs::read(&path).expect("readable");
         let mut seen = Vec::new();
         let collect = |key: &[u8], value: &[u8]| {
@@ -180,7 +181,8 @@ mod tests {
         for position in [5, 10, 20] {
             write(dir.path(), position, |_| Ok(())).expect("written");
         }
-        let kept: Vec<u64> = list(dir.path()).expect("listed").into_iter().map(|(position, _)| position).collect();
+        let kept: Vec<u64> =
+            list(dir.path()).expect("listed").into_iter().map(|(position, _)| position).collect();
         assert_eq!(kept, [10, 20]);
     }
 }

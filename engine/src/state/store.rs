@@ -77,7 +77,8 @@ impl Store {
                 _ if key.first() == Some(&PIECE_KEY) => {}
                 Some((&WHOLE, value)) => row(&key, value)?,
                 Some((&CUT, count)) => {
-                    let count = u32::from_le_bytes(count.try_into().map_err(|_| bad(&key, "no piece count"))?);
+                    let count =
+                        u32::from_le_bytes(count.try_into().map_err(|_| bad(&key, "no piece count"))?);
                     let value = self.joined(&key, count)?;
                     self.pieces.insert(key.to_vec(), count);
                     row(&key, &value)?;
@@ -121,7 +122,9 @@ impl Store {
         let mut value = Vec::with_capacity(count as usize * PIECE_BYTES);
         for number in 0..count {
             let piece = self.db.get(piece_key(key, number)).map_err(|source| self.fail(source))?;
-            value.extend_from_slice(&piece.ok_or_else(|| bad(key, format!("piece {number} of {count} is missing")))?);
+            value.extend_from_slice(
+                &piece.ok_or_else(|| bad(key, format!("piece {number} of {count} is missing")))?,
+            );
         }
         Ok(value)
     }

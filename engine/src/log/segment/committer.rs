@@ -27,7 +27,10 @@ pub(super) struct Committer {
 
 impl Committer {
     pub fn new(shared: Arc<Shared>, active: Writable, next: Receiver<Writable>) -> Self {
-        let (last, last_time) = (shared.book().last, shared.book().last_time);
+        let (last, last_time) = {
+            let book = shared.book();
+            (book.last, book.last_time)
+        };
         Self { shared, active, next, last, last_time, buffer: Vec::new(), entries: Vec::new() }
     }
 

@@ -25,5 +25,5 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub use options::{Host, Options};
+pub use options::{Ask, Host, Options};
 pub use segment_log::SegmentLog;

@@ -56,15 +56,18 @@ impl Options {
     }
 }
 
+/// A question to the file system.
+pub type Ask<About, Answer> = Arc<dyn Fn(&About) -> io::Result<Answer> + Send + Sync>;
+
 /// What the log needs from the machine it runs on.
 #[derive(Clone)]
 pub struct Host {
     /// Unix microseconds, never going back.
     pub now: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// Share of the file system that is free for us, in percent; asked at most once per second.
-    pub free_percent: Arc<dyn Fn(&Path) -> io::Result<f32> + Send + Sync>,
+    pub free_percent: Ask<Path, f32>,
     /// Makes written data durable.
-    pub sync: Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>,
+    pub sync: Ask<File, ()>,
     /// Called when a write or a sync failed, so that nobody can know what is on the disk. Should not return; if it
     /// does, the log stays closed.
     pub fatal: Arc<dyn Fn(&Error) + Send + Sync>,

@@ -186,7 +186,8 @@ fn damage_in_an_older_segment_is_an_error_when_it_is_read() {
 
 #[test]
 fn an_older_segment_that_starts_wrong_ends_early_or_is_missing_is_an_error() {
-    let wrong: [(&str, fn(&Directory)); 4] = [
+    type Damage = fn(&Directory);
+    let wrong: [(&str, Damage); 4] = [
         ("its first frame", |directory| directory.edit(2, |bytes| bytes[20] ^= 1)),
         ("its header", |directory| directory.edit(2, |bytes| bytes[0] ^= 1)),
         ("its index", |directory| directory.edit(2, |bytes| bytes[8] ^= 1)),

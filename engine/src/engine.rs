@@ -1,0 +1,197 @@
+//! [`Engine`]: options → engine → [`Handle`]. The wiring is one straight function, so that what depends on
+//! what can be read in one place; stopping goes through it backwards.
+
+use crate::applier::Applier;
+use crate::effects::Effects;
+use crate::error::{Error, SubmitError, file};
+use crate::handle::{Gauges, Handle, Inner, Progress};
+use crate::history::{self, History};
+use crate::log::Log;
+use crate::log::nats::NatsLog;
+use crate::log::segment::SegmentLog;
+use crate::machine::Machine;
+use crate::persist::{Persister, SnapshotPolicy};
+use crate::record::{Body, Claim, Lost};
+use crate::recovery;
+use crate::secret::SecretBox;
+use crate::settings::Settings;
+use crate::submit::Submitter;
+use crate::world::{EngineWorld, WorldOptions};
+use crate::{clock, command::Command};
+use pavlov_events::Uuid;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// Where the log is kept.
+#[derive(Clone, Debug)]
+pub enum LogOptions {
+    /// In our own segments below the data directory.
+    Embedded(crate::log::segment::Options),
+    /// In a JetStream stream.
+    Nats(Box<crate::log::nats::Options>),
+}
+
+/// What an engine needs.
+#[derive(Debug)]
+pub struct Options {
+    /// The data directory; made if it is not there. One process at a time.
+    pub data: PathBuf,
+    /// The log.
+    pub log: LogOptions,
+    /// The history's segments.
+    pub history: history::Options,
+    /// What decisions read.
+    pub settings: Settings,
+    /// When snapshots are written.
+    pub snapshots: SnapshotPolicy,
+    /// What actions may reach.
+    pub world: WorldOptions,
+    /// The key of the secrets; without one, the file `secret.key` in the data directory.
+    pub secrets: Option<SecretBox>,
+}
+
+/// A running engine.
+pub struct Engine {
+    handle: Handle,
+    applier: JoinHandle<Option<String>>,
+    clock: AbortHandle,
+    log: Arc<dyn Log>,
+    secrets: Arc<SecretBox>,
+}
+
+impl Engine {
+    /// Opens what is there, replays the log's tail, takes the lead, and goes on with what was under way.
+    /// Returns when that is done: everything acknowledged before is in force again.
+    ///
+    /// # Errors
+    /// [`Error`] when the data directory, the log or the state cannot be used.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Handle::current();
+        std::fs::create_dir_all(&options.data).map_err(file(&options.data))?;
+        let log = open_log(&options).await?;
+        let secrets = match options.secrets {
+            Some(secrets) => secrets,
+            None => SecretBox::open(&options.data.join("secret.key"))?,
+        };
+        let secrets = Arc::new(secrets);
+
+        let (origin, new_log) = (random_id()?, random_id()?);
+        let recovered = recovery::recover(&options.data, log.as_ref(), new_log)?;
+        let (state, store, lost) = (recovered.state, recovered.store, recovered.lost);
+        let (position, point) = (state.meta.position, state.meta.history);
+        if let Some(lost) = lost {
+            tracing::error!(after = lost.after, until = lost.until, "the end of the log is lost");
+            log.set_id(lost.new_log)?;
+        }
+        let (writer, reader) = History::open(&options.data.join("history"), options.history, Some(point))?;
+        let replay_until = log.last_position();
+        let entries = log.entries(position + 1)?;
+        let persister = Persister::start(store, position, &options.data, options.snapshots, Arc::clone(&log))?;
+
+        let epoch = Arc::new(AtomicU64::new(0));
+        let inner = Arc::new(Inner {
+            machine: RwLock::new(Machine::new(state)),
+            submitter: Submitter::new(Arc::clone(&log), origin),
+            log: Arc::clone(&log),
+            history: reader,
+            progress: watch::Sender::new(Progress { position, ..Progress::default() }),
+            next_deadline: watch::Sender::new(None),
+            gauges: Gauges::default(),
+        });
+        let handle = Handle { inner: Arc::clone(&inner) };
+        let world = Arc::new(EngineWorld::new(handle.clone(), options.world, Arc::clone(&secrets), &log)?);
+        let effects = Effects::new(handle.clone(), world, runtime.clone(), Arc::clone(&epoch));
+        let applier = Applier { inner, entries, writer, persister, effects, runtime, replay_until };
+        let applier = std::thread::Builder::new()
+            .name("pavlov-apply".into())
+            .spawn(move || applier.run())
+            .map_err(file(&options.data))?;
+
+        replayed(&handle, replay_until).await?;
+        let mine = lead(&handle, lost, &epoch).await?;
+        propose(&handle, options.settings).await?;
+        let clock = tokio::spawn(clock::run(handle.clone(), mine)).abort_handle();
+        handle.inner.progress.send_modify(|progress| progress.ready = true);
+        Ok(Self { handle, applier, clock, log, secrets })
+    }
+
+    /// What the rest of the program may ask.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The key of the secrets, for the door.
+    pub fn secrets(&self) -> Arc<SecretBox> {
+        Arc::clone(&self.secrets)
+    }
+
+    /// Stops: nothing more is taken, what was taken is applied and made durable. Attempts that are under way
+    /// are made again after the next start. Returns why the engine had stopped by itself, if it had.
+    pub async fn stop(self) -> Option<String> {
+        self.clock.abort();
+        self.handle.inner.submitter.close();
+        let log = Arc::clone(&self.log);
+        let closed = tokio::task::spawn_blocking(move || log.close()).await;
+        let applier = self.applier;
+        let ended = tokio::task::spawn_blocking(move || applier.join()).await;
+        match (closed, ended) {
+            (Ok(()), Ok(Ok(failure))) => failure,
+            _ => Some("a thread of the engine failed".into()),
+        }
+    }
+}
+
+async fn open_log(options: &Options) -> Result<Arc<dyn Log>, Error> {
+    Ok(match &options.log {
+        LogOptions::Embedded(segments) => Arc::new(SegmentLog::open(segments.clone())?),
+        LogOptions::Nats(nats) => Arc::new(NatsLog::connect(nats.as_ref().clone()).await?),
+    })
+}
+
+/// Waits until the log's tail is applied.
+async fn replayed(handle: &Handle, until: u64) -> Result<(), Error> {
+    let mut progress = handle.progress();
+    let seen = progress.wait_for(|p| p.position >= until || p.failure.is_some()).await;
+    match seen.ok().and_then(|p| p.failure.clone()) {
+        None => Ok(()),
+        Some(reason) => Err(Error::Stopped { reason }),
+    }
+}
+
+/// Claims the lead until it is granted.
+async fn lead(handle: &Handle, lost: Option<Lost>, epoch: &AtomicU64) -> Result<u64, Error> {
+    let mine = handle.read(|state| state.meta.epoch) + 1;
+    // Set before the claim is applied: the attempts that it resumes must carry the new epoch.
+    epoch.store(mine, Ordering::Release);
+    submitted(handle, Body::Claim(Claim { epoch: mine, lost })).await?;
+    Ok(mine)
+}
+
+/// Proposes the settings of this start, if they differ from those in force.
+async fn propose(handle: &Handle, settings: Settings) -> Result<(), Error> {
+    if handle.read(|state| state.settings != settings) {
+        let refused = |error: SubmitError| Error::Stopped { reason: error.to_string() };
+        let _set = handle.command(Command::Configure { settings }).await.map_err(refused)?;
+    }
+    Ok(())
+}
+
+async fn submitted(handle: &Handle, body: Body) -> Result<(), Error> {
+    loop {
+        match handle.tell(body.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(SubmitError::Busy { .. }) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            Err(error) => return Err(Error::Stopped { reason: error.to_string() }),
+        }
+    }
+}
+
+fn random_id() -> Result<Uuid, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Secret { reason: format!("no random bytes: {error}") })?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}

@@ -1,0 +1,161 @@
+//! What a start does: it finds the state that fits the log.
+//!
+//! The store first. If it does not open or does not fit the log, it is moved aside and the newest snapshot
+//! that fits is loaded into a new one; without a snapshot the log is replayed from its beginning. Whatever
+//! was chosen, the log's tail is then applied to it.
+
+use crate::error::{Error, chain};
+use crate::log::Log;
+use crate::record::Lost;
+use crate::state::snapshot;
+use crate::state::store::{Batch, Store};
+use crate::state::{Loading, Meta, State};
+use pavlov_events::Uuid;
+use std::path::{Path, PathBuf};
+
+/// Rows of a snapshot that go into the store at once.
+const BATCH_ROWS: usize = 10_000;
+
+/// The state that a start found.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The state.
+    pub state: State,
+    /// The store that holds it.
+    pub store: Store,
+    /// What of the log turned out to be lost.
+    pub lost: Option<Lost>,
+}
+
+/// Finds the state that fits `log`. `new_id` is the log's new id if its end was lost.
+pub fn recover(data: &Path, log: &dyn Log, new_id: Uuid) -> Result<Recovered, Error> {
+    let path = data.join("state");
+    let opened = Store::open(&path).and_then(|mut store| Ok((load(&mut store, log.id())?, store)));
+    let reason = match opened {
+        Ok((state, store)) => match misfit(&state.meta, log)? {
+            None => return Ok(Recovered { state, store, lost: None }),
+            Some(reason) => {
+                drop(store);
+                reason
+            }
+        },
+        Err(error @ (Error::NewerFormat { .. } | Error::File { .. })) => return Err(error),
+        Err(error) => chain(&error),
+    };
+    tracing::warn!(reason, "the stored state cannot be used; it is moved aside and made anew");
+    let until = newest_position(&path, data, log);
+    move_aside(&path)?;
+    rebuild(data, log, until, new_id)
+}
+
+/// Makes the state anew from the newest snapshot that fits, or from nothing.
+fn rebuild(data: &Path, log: &dyn Log, until: u64, new_id: Uuid) -> Result<Recovered, Error> {
+    let mut store = Store::open(&data.join("state"))?;
+    for (position, path) in snapshot::list(&data.join("snapshots"))?.into_iter().rev() {
+        match load_snapshot(&path, log.id()) {
+            Ok(state) if misfit(&state.meta, log)?.is_none() => {
+                fill(&mut store, &state)?;
+                tracing::warn!(position, "the state was loaded from a snapshot");
+                let lost = lost(&state.meta, log, until, new_id);
+                return Ok(Recovered { state, store, lost });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), reason = chain(&error), "a snapshot is skipped")
+            }
+        }
+    }
+    if log.first_position() > 1 {
+        return Err(Error::LogGap { wanted: 1, first: log.first_position() });
+    }
+    let state = State::new(log.id());
+    let lost = lost(&state.meta, log, until, new_id);
+    Ok(Recovered { state, store, lost })
+}
+
+/// Checks that a store and its snapshots can be read, without changing anything but what opening mends.
+pub fn verify(data: &Path) -> Result<Meta, Error> {
+    let mut store = Store::open(&data.join("state"))?;
+    let state = load(&mut store, Uuid::nil())?;
+    for (_, path) in snapshot::list(&data.join("snapshots"))? {
+        snapshot::read(&path, |_, _| Ok(()))?;
+    }
+    Ok(state.meta)
+}
+
+/// Moves the store aside, so that the next start makes the state anew.
+pub fn move_aside(path: &Path) -> Result<PathBuf, Error> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let number = (1u32..).find(|n| !parent.join(format!("state.aside-{n}")).exists()).unwrap_or(u32::MAX);
+    let aside = parent.join(format!("state.aside-{number}"));
+    if path.exists() {
+        std::fs::rename(path, &aside).map_err(crate::error::file(path))?;
+    }
+    Ok(aside)
+}
+
+fn load(store: &mut Store, log: Uuid) -> Result<State, Error> {
+    let (mut state, mut loading) = (State::new(log), Loading::default());
+    store.load(|key, value| state.load_row(&mut loading, key, value))?;
+    state.loaded(loading)?;
+    Ok(state)
+}
+
+fn load_snapshot(path: &Path, log: Uuid) -> Result<State, Error> {
+    // Once to check it whole, once to load it.
+    snapshot::read(path, |_, _| Ok(()))?;
+    let (mut state, mut loading) = (State::new(log), Loading::default());
+    snapshot::read(path, |key, value| state.load_row(&mut loading, key, value))?;
+    state.loaded(loading)?;
+    Ok(state)
+}
+
+fn fill(store: &mut Store, state: &State) -> Result<(), Error> {
+    let mut batch = Batch::new();
+    for (key, value) in state.all_rows() {
+        batch.push((key, Some(value)));
+        if batch.len() >= BATCH_ROWS {
+            store.commit(std::mem::take(&mut batch))?;
+        }
+    }
+    store.commit(batch)
+}
+
+/// Why a state does not belong to the log as it is now.
+fn misfit(meta: &Meta, log: &dyn Log) -> Result<Option<String>, Error> {
+    let (position, last) = (meta.position, log.last_position());
+    if position == 0 {
+        return Ok(None);
+    }
+    if meta.log != log.id() {
+        return Ok(Some(format!("it belongs to the log {}, and this one is {}", meta.log, log.id())));
+    }
+    if position > last {
+        return Ok(Some(format!("it is at position {position}, and the log ends at {last}")));
+    }
+    if position + 1 < log.first_position() {
+        return Ok(Some(format!(
+            "it is at position {position}, and the log starts at {}",
+            log.first_position()
+        )));
+    }
+    match log.checksum(position)? {
+        Some(found) if found != meta.checksum => {
+            Ok(Some(format!("the log holds another record at position {position}")))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn lost(meta: &Meta, log: &dyn Log, until: u64, new_log: Uuid) -> Option<Lost> {
+    let after = log.last_position();
+    (until > after && meta.log == log.id()).then_some(Lost { after, until, new_log })
+}
+
+/// The last position that any of our files speaks of.
+fn newest_position(store: &Path, data: &Path, log: &dyn Log) -> u64 {
+    let stored =
+        Store::open(store).and_then(|mut store| load(&mut store, log.id())).map_or(0, |s| s.meta.position);
+    let snapshots = snapshot::list(&data.join("snapshots")).unwrap_or_default();
+    snapshots.last().map_or(stored, |(position, _)| stored.max(*position))
+}
