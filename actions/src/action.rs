@@ -4,6 +4,7 @@ use crate::kind::{
     CallWebhook, ChangeFlowRunState, EmitEvent, HttpRequest, PublishNats, RunCommand, RunDeployment,
     SendEmailNotification, SendNotification, Target, TargetKind,
 };
+pub use crate::options::OnUnknown;
 use crate::options::Options;
 use pavlov_events::{Faults, Loc, Reader};
 use serde_json::{Map, Value, json};
@@ -116,6 +117,50 @@ impl Action {
     /// Whether Prefect's clients know this kind.
     pub fn is_prefect(&self) -> bool {
         NAMES[..PREFECT_KINDS].iter().any(|(tag, _)| *tag == self.type_name())
+    }
+
+    /// How it is attempted.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether performing it changes nothing anywhere.
+    pub fn does_nothing(&self) -> bool {
+        self.kind == Kind::DoNothing
+    }
+
+    /// Whether it may simply be performed again when nobody knows how an attempt ended: what the action
+    /// says, else what suits its kind.
+    pub fn may_be_repeated(&self) -> bool {
+        match self.options.on_unknown {
+            Some(OnUnknown::Retry) => true,
+            Some(OnUnknown::Hold) => false,
+            None => match &self.kind {
+                Kind::RunCommand(_) => false,
+                Kind::HttpRequest(request) => request.is_repeatable(),
+                _ => true,
+            },
+        }
+    }
+
+    /// Who is bothered by it: actions on the same target share a queue, so that one that hangs holds only
+    /// itself.
+    pub fn target(&self) -> String {
+        match &self.kind {
+            Kind::SendNotification(kind) => format!("block {}", kind.block_document_id),
+            Kind::CallWebhook(kind) => format!("block {}", kind.block_document_id),
+            Kind::SendEmailNotification(kind) => match (&kind.block_document_id, &kind.server) {
+                (Some(id), _) => format!("block {id}"),
+                (None, server) => format!("mail {}", server.as_deref().unwrap_or_default()),
+            },
+            Kind::HttpRequest(kind) => {
+                // The host, as far as it is no template.
+                let host = kind.url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '{']).next());
+                format!("http {}", host.unwrap_or_default())
+            }
+            Kind::RunCommand(kind) => format!("program {}", kind.argv.first().map_or("", String::as_str)),
+            _ => self.type_name().to_owned(),
+        }
     }
 
     fn read_kind(reader: &mut Reader<'_>, tag: &'static str) -> Option<Self> {

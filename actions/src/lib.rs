@@ -4,7 +4,9 @@
 //! [`template`] (what users write inside actions). Nothing here evaluates a trigger or keeps state.
 
 pub mod action;
+pub mod attempt;
 pub mod automation;
+mod block;
 mod datetime;
 mod filters;
 mod guards;
@@ -12,8 +14,11 @@ mod humanize;
 pub mod hydrate;
 pub mod kind;
 pub mod limits;
+mod notice;
 pub mod options;
 pub mod outcome_event;
+pub mod perform;
+mod program;
 mod python;
 mod rewrite;
 pub mod scope;
@@ -21,9 +26,13 @@ mod shape;
 pub mod template;
 mod text_filters;
 pub mod triggered_action;
+pub mod world;
 
 pub use action::{Action, Kind};
+pub use attempt::{Attempt, Reason, Verdict};
 pub use automation::Automation;
 pub use options::{OnUnknown, Options};
+pub use perform::act;
 pub use scope::Scope;
 pub use triggered_action::TriggeredAction;
+pub use world::World;

@@ -40,6 +40,21 @@ impl Options {
     /// The names of the fields.
     pub const FIELDS: [&str; 4] = ["timeout_seconds", "retries", "retry_delay_seconds", "on_unknown"];
 
+    /// Attempts in all, the first included; none = the server's default.
+    pub fn attempts_max(&self) -> Option<u32> {
+        self.retries.map(|retries| retries.saturating_add(1))
+    }
+
+    /// The delay before the first retry in microseconds; none = the server's default.
+    pub fn retry_delay_micros(&self) -> Option<i64> {
+        self.retry_delay_seconds.map(|seconds| (seconds * 1e6) as i64)
+    }
+
+    /// What becomes of an attempt that may not be repeated and whose end nobody saw.
+    pub fn on_unknown(&self) -> OnUnknown {
+        self.on_unknown.unwrap_or(OnUnknown::Hold)
+    }
+
     /// Reads the fields of an action.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let timeout_seconds =

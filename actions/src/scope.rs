@@ -1,11 +1,14 @@
 //! What a template sees: `automation`, `event`, `labels`, `firing`, `firings`, `events`, with the
 //! attributes that Prefect's objects have.
 
+use crate::automation::Automation;
 use crate::datetime::DateTime;
+use crate::triggered_action::TriggeredAction;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Tuple, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use pavlov_events::resource::{ID, NAME, ROLE};
 use pavlov_events::{Event, Resource, Timestamp};
+use pavlov_triggers::Firing;
 use serde_json::Value as Json;
 use std::sync::{Arc, OnceLock};
 
@@ -17,13 +20,35 @@ pub struct Scope {
 
 #[derive(Debug)]
 struct Values {
-    automation: Json,
-    firing: Json,
+    told: Told,
     event: Option<Arc<Event>>,
     labels: Vec<(String, String)>,
     ui_url: Option<String>,
     now: Timestamp,
     made: Made,
+}
+
+/// Where automation and firing come from; their JSON is made when a template asks for it.
+#[derive(Clone, Debug)]
+enum Told {
+    Json(Json, Json),
+    Action(Arc<Automation>, Arc<Firing>),
+}
+
+impl Told {
+    fn automation(&self) -> Json {
+        match self {
+            Self::Json(automation, _) => automation.clone(),
+            Self::Action(automation, _) => automation.to_value(),
+        }
+    }
+
+    fn firing(&self) -> Json {
+        match self {
+            Self::Json(_, firing) => firing.clone(),
+            Self::Action(automation, firing) => firing.to_value(&automation.trigger),
+        }
+    }
 }
 
 /// Each is made when a template first asks for it.
@@ -43,8 +68,17 @@ impl Scope {
         let labels = labels.into_iter().flatten();
         let labels =
             labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
-        let made = Made::default();
-        Self { values: Arc::new(Values { automation, firing, event, labels, ui_url: None, now, made }) }
+        Self::made(Told::Json(automation, firing), event, labels, now)
+    }
+
+    /// The scope of a triggered action.
+    pub fn of(action: &TriggeredAction, now: Timestamp) -> Self {
+        let told = Told::Action(Arc::clone(&action.automation), Arc::clone(&action.firing));
+        Self::made(told, action.event.clone(), action.firing.labels.clone(), now)
+    }
+
+    fn made(told: Told, event: Option<Arc<Event>>, labels: Vec<(String, String)>, now: Timestamp) -> Self {
+        Self { values: Arc::new(Values { told, event, labels, ui_url: None, now, made: Made::default() }) }
     }
 
     /// The same with the address of the web pages, which `ui_url` makes links of.
@@ -66,8 +100,7 @@ impl Scope {
             None => {
                 let old = &self.values;
                 let mut values = Values {
-                    automation: old.automation.clone(),
-                    firing: old.firing.clone(),
+                    told: old.told.clone(),
                     event: old.event.clone(),
                     labels: old.labels.clone(),
                     ui_url: old.ui_url.clone(),
@@ -97,11 +130,11 @@ impl Object for Values {
         let made = &self.made;
         let event =
             || made.event.get_or_init(|| self.event.as_ref().map_or(Value::from(()), EventView::value));
-        let firing = || made.firing.get_or_init(|| firing_value(&self.firing));
+        let firing = || made.firing.get_or_init(|| firing_value(&self.told.firing()));
         match key {
-            "automation" => {
-                Some(made.automation.get_or_init(|| Model::value("automation", &self.automation)).clone())
-            }
+            "automation" => Some(
+                made.automation.get_or_init(|| Model::value("automation", &self.told.automation())).clone(),
+            ),
             "event" => Some(event().clone()),
             "labels" => Some(LabelDiver::value(self.labels.clone())),
             "firing" => Some(firing().clone()),

@@ -36,9 +36,12 @@ fn bombs_fail_quickly_and_stay_small() {
     assert!(bombs >= 20);
 }
 
+/// A template of some length.
+type Shape = Box<dyn Fn(usize) -> String + Send>;
+
 #[test]
 fn deep_and_long_templates_do_not_overflow_the_stack() {
-    let shapes: [(&str, Box<dyn Fn(usize) -> String + Send>); 9] = [
+    let shapes: [(&str, Shape); 9] = [
         ("attributes", Box::new(|n| format!("{{{{ x{} }}}}", ".a".repeat(n)))),
         ("sums", Box::new(|n| format!("{{{{ 1{} }}}}", "+1".repeat(n)))),
         ("filters", Box::new(|n| format!("{{{{ 1{} }}}}", "|abs".repeat(n)))),

@@ -118,7 +118,7 @@ pub(super) fn grouped(number: &str) -> String {
     let digits = &number[start..end];
     let mut out = number[..start].to_owned();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -1,9 +1,13 @@
 //! `emit-event`: tells an event of one's own.
 
+use crate::attempt::{Attempt, Reason};
+use crate::perform::Deed;
 use crate::shape;
-use pavlov_events::Reader;
+use crate::template::TemplateError;
+use pavlov_events::event::Defaults;
 use pavlov_events::limits::{EVENT_NAME_CHARS_MAX, RELATED_MAX};
-use serde_json::{Map, Value};
+use pavlov_events::{Event, Reader, Uuid};
+use serde_json::{Map, Value, json};
 
 /// Tells an event. Its name, labels and payload are templates.
 ///
@@ -67,6 +71,43 @@ impl EmitEvent {
         out.insert("resource".into(), shape::object(&self.resource));
         out.insert("related".into(), self.related.iter().map(|labels| shape::object(labels)).collect());
         out.insert("payload".into(), self.payload.clone().into());
+    }
+}
+
+impl EmitEvent {
+    /// Renders the event and tells it.
+    pub(crate) async fn act(&self, deed: &Deed<'_>) -> Attempt {
+        let event = match self.fill(deed) {
+            Ok(event) => event,
+            Err(error) => return error.into(),
+        };
+        // The same try yields the same id, and an event that is known by its id is told once.
+        let id = Uuid::new_v5(&deed.action.id, b"emit-event");
+        let defaults = Defaults { id, occurred: deed.world.now() };
+        let event = match Event::parse(&event.to_string(), Some(defaults)) {
+            Ok(event) => event,
+            Err(faults) => {
+                let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                return Attempt::failed(Reason::Refused, format!("the event is none: {}", words.join("; ")));
+            }
+        };
+        match deed.world.emit(event).await {
+            Ok(()) => Attempt::done(json!({"emitted_event": id})),
+            Err(refusal) if refusal.retry => Attempt::retry(Reason::Refused, refusal.detail, None),
+            Err(refusal) => Attempt::failed(Reason::Refused, refusal.detail),
+        }
+    }
+
+    fn fill(&self, deed: &Deed<'_>) -> Result<Value, TemplateError> {
+        let labels = |labels: &[(String, String)]| Ok(shape::object(&deed.render_pairs("labels", labels)?));
+        let related = self.related.iter().map(|related| labels(related)).collect::<Result<Vec<_>, _>>()?;
+        Ok(json!({
+            "event": deed.render("event", &self.event)?,
+            "resource": labels(&self.resource)?,
+            "related": related,
+            "payload": deed.render_json("payload", &Value::Object(self.payload.clone()))?,
+            "follows": deed.action.event.as_ref().map(|event| event.id),
+        }))
     }
 }
 

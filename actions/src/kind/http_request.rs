@@ -1,7 +1,15 @@
 //! `http-request`: an HTTP request described in the action itself.
 
+use crate::attempt::{Attempt, answer_payload};
+use crate::options::OnUnknown;
+use crate::perform::Deed;
 use crate::shape::{self, put_or_null};
+use crate::template::TemplateError;
 use pavlov_events::Reader;
+use pavlov_notifier::outbound::Care;
+use pavlov_notifier::{Answer, Error, http};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Map, Value};
 
 /// Makes one HTTP request. Address, headers and body are templates.
@@ -81,6 +89,96 @@ impl HttpRequest {
         put_or_null(out, "body", &self.body);
         put_or_null(out, "success_statuses", &self.success_statuses);
         put_or_null(out, "idempotency_header", &self.idempotency_header);
+    }
+}
+
+/// A request with its templates filled in.
+struct Filled {
+    url: String,
+    headers: Vec<(String, String)>,
+    json: Option<Value>,
+    body: Option<String>,
+}
+
+impl HttpRequest {
+    /// Renders the request and makes it.
+    pub(crate) async fn act(&self, deed: &Deed<'_>) -> Attempt {
+        let filled = match self.fill(deed) {
+            Ok(filled) => filled,
+            Err(error) => return error.into(),
+        };
+        let asked = match self.request(deed, filled) {
+            Ok(request) => http::ask(request, deed.request_timeout()).await,
+            Err(error) => Err(error),
+        };
+        match asked.and_then(|answer| self.verdict(answer)) {
+            Ok(answer) => Attempt::done(answer_payload(&answer)),
+            Err(error) if self.may_be_done(deed, &error) => {
+                let words = format!(
+                    "{}; it may have been done, and without idempotency_header it is not repeated",
+                    error.detail
+                );
+                Attempt::undelivered("HTTP request", &Error::new(pavlov_notifier::Reason::Rejected, words))
+            }
+            Err(error) => Attempt::undelivered("HTTP request", &error),
+        }
+    }
+
+    /// Whether a repetition does no harm: a method that may be repeated, or a key by which the receiver
+    /// knows it.
+    pub fn is_repeatable(&self) -> bool {
+        self.idempotency_header.is_some() || !matches!(self.method, "POST" | "PATCH")
+    }
+
+    /// Whether the receiver may have done what it did not answer.
+    fn may_be_done(&self, deed: &Deed<'_>, error: &Error) -> bool {
+        let unanswered = error.answer.is_none() && error.reason == pavlov_notifier::Reason::TimedOut;
+        let allowed = deed.action.action.options.on_unknown == Some(OnUnknown::Retry);
+        unanswered && !self.is_repeatable() && !allowed
+    }
+
+    fn fill(&self, deed: &Deed<'_>) -> Result<Filled, TemplateError> {
+        Ok(Filled {
+            url: deed.render("url", &self.url)?,
+            headers: deed.render_pairs("headers", &self.headers)?,
+            json: self.json.as_ref().map(|json| deed.render_json("json", json)).transpose()?,
+            body: self.body.as_ref().map(|body| deed.render("body", body)).transpose()?,
+        })
+    }
+
+    fn request(&self, deed: &Deed<'_>, filled: Filled) -> Result<RequestBuilder, Error> {
+        let (outbound, care) = (deed.world.outbound(), Care::default());
+        let method = Method::from_bytes(self.method.as_bytes()).expect("one of seven methods");
+        let mut request = outbound.client(care)?.request(method, outbound.url(&filled.url, care)?);
+        if let Some(name) = &self.idempotency_header {
+            request = request.header(name, deed.key());
+        }
+        request = match (&filled.json, filled.body) {
+            (Some(json), _) => request.json(json),
+            (None, Some(body)) => request.body(body),
+            (None, None) => request,
+        };
+        for (name, value) in &filled.headers {
+            let parsed = (HeaderName::from_bytes(name.as_bytes()).ok(), HeaderValue::from_str(value).ok());
+            let (Some(name), Some(value)) = parsed else {
+                return Err(Error::misconfigured(format!("the header '{name}' cannot be sent")));
+            };
+            request = request.header(name, value);
+        }
+        Ok(request)
+    }
+
+    fn verdict(&self, answer: Answer) -> Result<Answer, Error> {
+        match &self.success_statuses {
+            Some(statuses) if statuses.contains(&answer.status) => Ok(answer),
+            Some(_) if (200..300).contains(&answer.status) => {
+                let detail = format!("answered {}, which is none of success_statuses", answer.status);
+                let mut error = Error::new(pavlov_notifier::Reason::Rejected, detail);
+                error.answer = Some(answer);
+                Err(error)
+            }
+            _ => http::verdict(answer),
+        }
     }
 }
 

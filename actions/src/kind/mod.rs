@@ -4,6 +4,7 @@ pub mod call_webhook;
 pub mod change_flow_run_state;
 pub mod emit_event;
 pub mod http_request;
+pub mod pause_automation;
 pub mod publish_nats;
 pub mod run_command;
 pub mod run_deployment;

@@ -1,8 +1,12 @@
 //! `publish-nats`: a message on a NATS subject.
 
+use crate::attempt::{Attempt, Reason};
+use crate::perform::Deed;
 use crate::shape;
+use crate::template::TemplateError;
+use crate::world::NatsMessage;
 use pavlov_events::Reader;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Publishes one message. Subject, payload and headers are templates.
 ///
@@ -43,5 +47,57 @@ impl PublishNats {
         out.insert("subject".into(), self.subject.as_str().into());
         out.insert("payload".into(), self.payload.clone());
         out.insert("headers".into(), shape::object(&self.headers));
+    }
+}
+
+impl PublishNats {
+    /// Renders the message and publishes it.
+    pub(crate) async fn act(&self, deed: &Deed<'_>) -> Attempt {
+        let message = match self.fill(deed) {
+            Ok(message) => message,
+            Err(error) => return error.into(),
+        };
+        if let Some(why) = subject_fault(&message.subject) {
+            let words = format!("the subject '{}' {why}", message.subject);
+            return Attempt::failed(Reason::Refused, words);
+        }
+        if message.headers.iter().any(|(name, value)| format!("{name}{value}").contains(['\r', '\n'])) {
+            return Attempt::failed(Reason::Refused, "a header holds a line break");
+        }
+        let subject = message.subject.clone();
+        match deed.world.publish_nats(message).await {
+            Ok(()) => Attempt::done(json!({"subject": subject})),
+            Err(refusal) if refusal.retry => Attempt::retry(Reason::Refused, refusal.detail, None),
+            Err(refusal) => Attempt::failed(Reason::Refused, refusal.detail),
+        }
+    }
+
+    fn fill(&self, deed: &Deed<'_>) -> Result<NatsMessage, TemplateError> {
+        let payload = match &self.payload {
+            Value::String(text) => deed.render("payload", text)?,
+            json => deed.render_json("payload", json)?.to_string(),
+        };
+        let mut headers = deed.render_pairs("headers", &self.headers)?;
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Nats-Msg-Id")) {
+            headers.push(("Nats-Msg-Id".into(), deed.key()));
+        }
+        Ok(NatsMessage {
+            subject: deed.render("subject", &self.subject)?,
+            headers,
+            payload: payload.into_bytes(),
+        })
+    }
+}
+
+/// Why nothing can be published on a subject.
+fn subject_fault(subject: &str) -> Option<&'static str> {
+    if subject.is_empty() || subject.split('.').any(str::is_empty) {
+        Some("has an empty part")
+    } else if subject.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        Some("holds a space")
+    } else if subject.contains(['*', '>']) {
+        Some("holds a wildcard")
+    } else {
+        None
     }
 }

@@ -1,9 +1,18 @@
 //! `run-command`: a program on the server's own machine.
 
+use crate::attempt::{Attempt, Reason};
+use crate::perform::Deed;
+use crate::program::{self, Ended, Program};
 use crate::shape::{self, put_or_null};
-use crate::template;
+use crate::template::{self, TemplateError};
 use pavlov_events::Reader;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// How long a program may run when the action does not say so.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The shell of `shell: true`.
+const SHELL: &str = "/bin/sh";
 
 /// Bytes of output that are kept when the action does not say otherwise.
 const OUTPUT_BYTES: i64 = 10_000;
@@ -74,4 +83,77 @@ impl RunCommand {
         out.insert("shell".into(), self.shell.into());
         out.insert("output_bytes_max".into(), self.output_bytes_max.into());
     }
+}
+
+impl RunCommand {
+    /// Renders arguments and environment and runs the program. A program that ends with another code than 0
+    /// has failed for good, unless the action asks for retries.
+    pub(crate) async fn act(&self, deed: &Deed<'_>) -> Attempt {
+        let program = if self.shell { SHELL } else { &self.argv[0] };
+        if template::maybe_template(program) || !is_allowed(program, deed.world.allowed_programs()) {
+            let words =
+                format!("the server's settings do not allow the program '{program}' (see allowed_programs)");
+            return Attempt::failed(Reason::Refused, words);
+        }
+        let program = match self.fill(deed) {
+            Ok(program) => program,
+            Err(error) => return error.into(),
+        };
+        let timeout = deed.timeout(TIMEOUT);
+        let ended = match program::run(program, timeout).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                let words = format!("the program could not be started: {error}");
+                return Attempt::failed(Reason::NotFound, words);
+            }
+        };
+        let payload = payload_of(&ended);
+        let (reason, words) = match (ended.code, ended.timed_out) {
+            (Some(0), _) => return Attempt::done(payload),
+            (_, true) => {
+                let reason = Reason::Delivery(pavlov_notifier::Reason::TimedOut);
+                (reason, format!("the program was ended after {timeout:?}"))
+            }
+            (Some(code), _) => (Reason::ProgramFailed, format!("the program ended with code {code}")),
+            (None, _) => (Reason::ProgramFailed, "the program was ended by a signal".to_owned()),
+        };
+        let again = deed.action.action.options.retries.is_some_and(|retries| retries > 0);
+        let attempt =
+            if again { Attempt::retry(reason, words, None) } else { Attempt::failed(reason, words) };
+        attempt.with_payload(payload)
+    }
+
+    fn fill(&self, deed: &Deed<'_>) -> Result<Program, TemplateError> {
+        let mut argv = Vec::with_capacity(self.argv.len() + 3);
+        let mut given = self.argv.iter();
+        if self.shell {
+            let script = given.next().cloned().unwrap_or_default();
+            argv.extend([SHELL.to_owned(), "-c".to_owned(), script, "pavlov".to_owned()]);
+        }
+        for text in given {
+            argv.push(deed.render("argv", text)?);
+        }
+        Ok(Program {
+            argv,
+            env: deed.render_pairs("env", &self.env)?,
+            cwd: self.cwd.as_ref().map(|cwd| deed.render("cwd", cwd)).transpose()?,
+            stdin: self.stdin.as_ref().map(|stdin| deed.render("stdin", stdin)).transpose()?,
+            output_bytes_max: self.output_bytes_max,
+        })
+    }
+}
+
+fn is_allowed(program: &str, allowed: &[String]) -> bool {
+    allowed.iter().any(|entry| entry == program || entry == "*")
+}
+
+fn payload_of(ended: &Ended) -> Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    json!({
+        "exit_code": ended.code,
+        "stdout": text(&ended.stdout.bytes),
+        "stderr": text(&ended.stderr.bytes),
+        "stdout_bytes": ended.stdout.total,
+        "stderr_bytes": ended.stderr.total,
+    })
 }

@@ -1,8 +1,12 @@
 //! `send-notification`: a message to people through a notification block.
 
-use crate::shape;
+use crate::attempt::Attempt;
+use crate::perform::Deed;
+use crate::{block, notice, shape};
 use pavlov_events::Reader;
-use serde_json::{Map, Value};
+use pavlov_notifier::Message;
+use pavlov_notifier::channel::{CustomWebhook, SlackWebhook};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// The subject of a message that has none, Prefect's.
@@ -39,5 +43,40 @@ impl SendNotification {
         out.insert("block_document_id".into(), self.block_document_id.to_string().into());
         out.insert("subject".into(), self.subject.as_str().into());
         out.insert("body".into(), self.body.as_str().into());
+    }
+}
+
+/// The block types that work in this version.
+const CHANNELS: [&str; 2] = ["slack-webhook", "custom-webhook"];
+
+impl SendNotification {
+    /// Renders the message and sends it through the block's channel.
+    pub(crate) async fn act(&self, deed: &Deed<'_>) -> Attempt {
+        let block = match block::read(deed, self.block_document_id) {
+            Ok(block) => block,
+            Err(attempt) => return *attempt,
+        };
+        let notice = notice::render(deed, &self.subject, &self.body, None);
+        let message = Message { subject: notice.subject, body: notice.body, id: deed.key() };
+        let (outbound, timeout) = (deed.world.outbound(), deed.request_timeout());
+        let sent = match block.slug.as_str() {
+            "slack-webhook" => match SlackWebhook::read(&block.data) {
+                Ok(channel) => channel.send(&message, outbound, timeout).await,
+                Err(error) => Err(error),
+            },
+            "custom-webhook" => match CustomWebhook::read(&block.data) {
+                Ok(channel) => channel.send(&message, outbound, timeout).await,
+                Err(error) => Err(error),
+            },
+            _ => return block.unsupported(&CHANNELS),
+        };
+        let attempt = match sent {
+            Ok(_) => Attempt::done(notice.failed.unwrap_or_else(|| json!({}))),
+            Err(error) => {
+                let log = error.to_string();
+                Attempt::undelivered("Notification", &error).with_payload(json!({"notification_log": log}))
+            }
+        };
+        attempt.with_related(block.related)
     }
 }
