@@ -235,6 +235,14 @@ impl<'s> Rewriter<'s> {
         }
     }
 
+    /// A value that is walked over, which is counted.
+    fn used(&self, expr: &Expr<'s>) -> Expr<'s> {
+        match expr {
+            Expr::Const(_) => self.tested(expr),
+            _ => guard("@use", self.tested(expr), Vec::new()),
+        }
+    }
+
     fn tested(&self, expr: &Expr<'s>) -> Expr<'s> {
         self.expr(expr, Use::Tested)
     }
@@ -281,8 +289,8 @@ impl<'s> Rewriter<'s> {
             }
             Expr::BinOp(e) => self.binary(e, used),
             Expr::Compare(e) => {
-                let ops = e.ops.iter().map(|op| ast::CompareOp { op: op.op, expr: self.tested(&op.expr) });
-                let node = ast::Compare { expr: self.tested(&e.expr), ops: ops.collect() };
+                let ops = e.ops.iter().map(|op| ast::CompareOp { op: op.op, expr: self.used(&op.expr) });
+                let node = ast::Compare { expr: self.used(&e.expr), ops: ops.collect() };
                 Expr::Compare(Spanned::new(node, e.span()))
             }
             Expr::IfExpr(e) => {
@@ -296,16 +304,21 @@ impl<'s> Rewriter<'s> {
                 Expr::IfExpr(Spanned::new(node, e.span()))
             }
             Expr::Filter(e) => {
-                let base = if matches!(e.name, "default" | "d") { Use::Tested } else { used };
-                let node = ast::Filter {
-                    name: e.name,
-                    expr: e.expr.as_ref().map(|e| self.expr(e, base)),
-                    args: self.args(&e.args),
-                };
+                let lenient = matches!(e.name, "default" | "d");
+                let base = e.expr.as_ref().map(|e| self.expr(e, if lenient { Use::Tested } else { used }));
+                // These do something with their arguments for each element.
+                let by_element = matches!(e.name, "map" | "select" | "reject" | "selectattr" | "rejectattr");
+                let args = if by_element { self.args(&e.args) } else { Vec::new() };
+                let base = base.map(|base| if lenient { base } else { guard_with("@use", base, args) });
+                let node = ast::Filter { name: e.name, expr: base, args: self.args(&e.args) };
                 Expr::Filter(Spanned::new(node, e.span()))
             }
             Expr::Test(e) => {
-                let node = ast::Test { name: e.name, expr: self.tested(&e.expr), args: self.args(&e.args) };
+                let expr = match e.name {
+                    "defined" | "undefined" => self.tested(&e.expr),
+                    _ => guard_with("@use", self.tested(&e.expr), self.args(&e.args)),
+                };
+                let node = ast::Test { name: e.name, expr, args: self.args(&e.args) };
                 Expr::Test(Spanned::new(node, e.span()))
             }
             Expr::GetAttr(e) => {
@@ -347,8 +360,8 @@ impl<'s> Rewriter<'s> {
     fn call(&self, call: &ast::Call<'s>) -> ast::Call<'s> {
         let expr = match &call.expr {
             Expr::GetAttr(e) if !is_name(&e.expr, "self") => {
-                let node = ast::GetAttr { expr: self.expr(&e.expr, Use::Printed), name: e.name };
-                Expr::GetAttr(Spanned::new(node, e.span()))
+                let receiver = guard("@use", self.expr(&e.expr, Use::Printed), Vec::new());
+                Expr::GetAttr(Spanned::new(ast::GetAttr { expr: receiver, name: e.name }, e.span()))
             }
             other => self.plain(other, Use::Tested),
         };
@@ -369,11 +382,13 @@ impl<'s> Rewriter<'s> {
             return guard(name, self.expr(&e.left, used), vec![right]);
         }
         let (left, right) = match e.op {
-            BinOpKind::ScAnd | BinOpKind::ScOr => (Use::Tested, used),
-            BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Pow => (used, used),
-            _ => (Use::Tested, Use::Tested),
+            BinOpKind::ScAnd | BinOpKind::ScOr => (self.tested(&e.left), self.expr(&e.right, used)),
+            BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Pow => {
+                (self.expr(&e.left, used), self.expr(&e.right, used))
+            }
+            _ => (self.used(&e.left), self.used(&e.right)),
         };
-        let node = ast::BinOp { op: e.op, left: self.expr(&e.left, left), right: self.expr(&e.right, right) };
+        let node = ast::BinOp { op: e.op, left, right };
         Expr::BinOp(Spanned::new(node, e.span()))
     }
 
@@ -400,8 +415,11 @@ impl<'s> Rewriter<'s> {
 
 /// A call of a guard with the value and further arguments.
 fn guard<'s>(name: &'static str, value: Expr<'s>, args: Vec<Expr<'s>>) -> Expr<'s> {
+    guard_with(name, value, args.into_iter().map(CallArg::Pos).collect())
+}
+
+fn guard_with<'s>(name: &'static str, value: Expr<'s>, args: Vec<CallArg<'s>>) -> Expr<'s> {
     let span = value.span();
-    let args = args.into_iter().map(CallArg::Pos).collect();
     Expr::Filter(Spanned::new(ast::Filter { name, expr: Some(value), args }, span))
 }
 
