@@ -83,14 +83,13 @@ async fn an_event_is_told_with_an_id_of_its_own() {
     let attempt = perform(action.clone(), &world).await;
     assert_eq!(attempt.verdict, Verdict::Done);
     perform(action.clone(), &world).await;
-    let events = world.events.lock().expect("no panic");
+    let events = world.events.lock().expect("no panic").clone();
     let event = events[0].to_value();
     assert_eq!(attempt.payload["emitted_event"], event["id"]);
     assert_eq!(event["event"], "host.a1.quarantined");
     assert_eq!(event["payload"], json!({"percent": 93}));
     assert_eq!(event["follows"], "0199a5c0-0000-7000-8000-000000000001");
     assert_eq!(events[0].id, events[1].id, "a repeated try tells the same event");
-    drop(events);
     let empty = with(action, json!({"resource": {"prefect.resource.id": "{{ event.payload.text[:0] }}"}}));
     assert!(final_reason(&perform(empty, &world).await).contains("must be non-empty"));
 }
