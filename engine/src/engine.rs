@@ -86,7 +86,8 @@ impl Engine {
         let (writer, reader) = History::open(&options.data.join("history"), options.history, Some(point))?;
         let replay_until = log.last_position();
         let entries = log.entries(position + 1)?;
-        let persister = Persister::start(store, position, &options.data, options.snapshots, Arc::clone(&log))?;
+        let persister =
+            Persister::start(store, position, &options.data, options.snapshots, Arc::clone(&log))?;
 
         let epoch = Arc::new(AtomicU64::new(0));
         let inner = Arc::new(Inner {
@@ -99,7 +100,7 @@ impl Engine {
             gauges: Gauges::default(),
         });
         let handle = Handle { inner: Arc::clone(&inner) };
-        let world = Arc::new(EngineWorld::new(handle.clone(), options.world, Arc::clone(&secrets), &log)?);
+        let world = Arc::new(EngineWorld::new(handle.clone(), options.world, Arc::clone(&secrets)));
         let effects = Effects::new(handle.clone(), world, runtime.clone(), Arc::clone(&epoch));
         let applier = Applier { inner, entries, writer, persister, effects, runtime, replay_until };
         let applier = std::thread::Builder::new()
@@ -187,6 +188,7 @@ async fn submitted(handle: &Handle, body: Body) -> Result<(), Error> {
 
 fn random_id() -> Result<Uuid, Error> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::Secret { reason: format!("no random bytes: {error}") })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::Secret { reason: format!("no random bytes: {error}") })?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }
