@@ -17,6 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         data: dir.path().to_owned(),
         log: LogOptions::Embedded(pavlov_engine::log::segment::Options::new(dir.path().join("log"))),
         history: history::Options::default(),
+        retention: Default::default(),
         settings: Settings::default(),
         snapshots: Default::default(),
         world: Default::default(),

@@ -12,6 +12,7 @@ fn options(data: &Path) -> Options {
         data: data.to_owned(),
         log: LogOptions::Embedded(log::segment::Options::new(data.join("log"))),
         history: history::Options::default(),
+        retention: Default::default(),
         settings: Settings::default(),
         snapshots: Default::default(),
         world: Default::default(),
