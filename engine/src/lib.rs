@@ -6,12 +6,12 @@
 //!
 //! Nothing here knows of HTTP. The machine knows of nothing at all but its state and the record.
 
-//mod applier;
+mod applier;
 pub mod clock;
 pub mod command;
 pub mod deadlines;
-//mod effects;
-//pub mod engine;
+mod effects;
+pub mod engine;
 pub mod error;
 pub mod handle;
 pub mod history;
@@ -29,10 +29,10 @@ pub mod state;
 pub mod submit;
 mod telling;
 pub mod waiting;
-//pub mod world;
+pub mod world;
 
 pub use command::{Answer, Command, Refusal, RefusalKind};
-//pub use engine::{Engine, LogOptions, Options};
+pub use engine::{Engine, LogOptions, Options};
 pub use error::{Error, SubmitError};
 pub use handle::{Handle, Progress};
 pub use machine::Receipt;

@@ -190,7 +190,7 @@ fn enough(compound: &Compound, state: &Composite, new: usize) -> Option<Vec<usiz
             different += usize::from(*count == 1);
             behind += 1;
         }
-        if needed > 0 && different >= needed {
+        if different >= needed {
             found = Some(start..behind);
         }
         let count = &mut counts[state.children[start].child];

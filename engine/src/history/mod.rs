@@ -1,9 +1,9 @@
 //! The history: every event, accepted or derived, in the machine's order, in segments with an index each.
 //!
-//! Read [`history`] first (what lies on the disk, and opening it), then [`writer`] and [`reader`]. Below
-//! them: [`frame`] (bytes of a segment), [`segment`] (one file and the form its index has),
-//! [`columns`] (the index of the open segment, in memory), [`index_build`] and [`index_file`] (of a sealed
-//! one, on the disk), [`source`] (what both answer), [`select`] (filter to rows), [`page`], [`count`].
+//! Read `history.rs` first (what lies on the disk, and opening it), then `writer` and `reader`. Below
+//! them: `frame` (bytes of a segment), `segment` (one file and the form its index has),
+//! `columns` (the index of the open segment, in memory), `index_build` and `index_file` (of a sealed
+//! one, on the disk), `source` (what both answer), `select` (filter to rows), `page`, `count`.
 //!
 //! The history is derived from the log: it is never waited for before an answer, it is cut to the state's
 //! position on open, and replay writes the same bytes again. It decides nothing.

@@ -5,8 +5,8 @@ use super::error::Error;
 use super::segment::{FETCH_BYTES, Frames, SCAN_BYTES, Segment};
 use super::source::{Column, Numbers, Related, Rows, Source, Words, sorted};
 use pavlov_events::filter::{NameFilter, RelatedFilter, ResourceFilter};
-use pavlov_events::pattern::ResourceSpecification;
-use pavlov_events::{Event, EventFilter};
+use pavlov_events::pattern::{Glob, ResourceSpecification};
+use pavlov_events::{Event, EventFilter, resource};
 
 /// The rows of `segment`, of its first `rows`, that meet `filter`, in ascending order.
 pub(super) fn matching(segment: &Segment, filter: &EventFilter, rows: u32) -> Result<Rows, Error> {
@@ -31,11 +31,11 @@ pub(super) fn matching(segment: &Segment, filter: &EventFilter, rows: u32) -> Re
 
 /// Whether the index cannot answer the filter alone.
 fn needs_bodies(filter: &EventFilter) -> bool {
-    let labelled = |labels: &Option<ResourceSpecification>| labels.as_ref().is_some_and(|l| !l.is_empty());
+    let asks = |labels: &Option<ResourceSpecification>| labels.as_ref().is_some_and(|l| !l.is_empty());
     filter.text.is_some()
-        || labelled(&filter.resource.labels)
-        || filter.related.iter().any(|related| labelled(&related.labels))
-        || filter.any_resource.iter().any(|any| labelled(&any.labels))
+        || asks(&filter.resource.labels)
+        || filter.related.iter().any(|related| asks(&related.labels))
+        || filter.any_resource.iter().any(|any| asks(&any.labels))
 }
 
 /// The rows of the first `count` that meet all conditions the index knows, the time aside.
@@ -51,9 +51,7 @@ fn indexed(source: &dyn Source, filter: &EventFilter, count: u32) -> Result<Rows
         if rows.is_empty() {
             return Ok(rows);
         }
-        if let Some(others) = related_rows(source, related)? {
-            rows = rows.intersect(others);
-        }
+        rows = rows.intersect(related_rows(source, related)?);
     }
     for any in &filter.any_resource {
         if rows.is_empty() {
@@ -87,11 +85,29 @@ fn resources(source: &dyn Source, filter: &ResourceFilter) -> Result<Option<Numb
     if !filter.id_prefix.is_empty() {
         return source.starting(Words::Resources, &filter.id_prefix).map(Some);
     }
-    Ok(None)
+    labelled(source, filter.labels.as_ref())
 }
 
-/// Rows with a related resource of the right id and role; `None` when any will do.
-fn related_rows(source: &dyn Source, filter: &RelatedFilter) -> Result<Option<Vec<u32>>, Error> {
+/// Numbers of the resources whose id label has a value that the labels ask for; `None` when they do not ask,
+/// or in a way that only the events can answer.
+fn labelled(source: &dyn Source, labels: Option<&ResourceSpecification>) -> Result<Option<Numbers>, Error> {
+    let asked = labels.and_then(|labels| labels.labels().find(|(label, _)| *label == resource::ID));
+    let Some((_, patterns)) = asked else { return Ok(None) };
+    let (mut ids, mut prefixes) = (Vec::new(), Vec::new());
+    for pattern in patterns {
+        match &pattern.glob {
+            Glob::Exact(id) if !pattern.negated => ids.push(&**id),
+            Glob::Prefix(prefix) if !pattern.negated => prefixes.push(prefix.to_string()),
+            _ => return Ok(None),
+        }
+    }
+    let exact = source.find(Words::Resources, &ids)?;
+    let starting = source.starting(Words::Resources, &prefixes)?;
+    Ok(Some(exact.ranges().iter().chain(starting.ranges()).cloned().collect()))
+}
+
+/// Rows with a related resource of the right id and role.
+fn related_rows(source: &dyn Source, filter: &RelatedFilter) -> Result<Vec<u32>, Error> {
     let pairs = &filter.resources_in_roles;
     let one = |words, text: &str| Ok(source.find(words, &[text])?.iter().next());
     let mut in_roles = Vec::with_capacity(pairs.len());
@@ -107,18 +123,15 @@ fn related_rows(source: &dyn Source, filter: &RelatedFilter) -> Result<Option<Ve
     let resources = match (filter.id.is_empty(), pairs.is_empty()) {
         (false, _) => Some(find(Words::Resources, &filter.id)?),
         (true, false) => Some(in_roles.iter().map(|(id, _)| *id).collect()),
-        (true, true) => None,
+        (true, true) => labelled(source, filter.labels.as_ref())?,
     };
     let roles = if filter.role.is_empty() { None } else { Some(find(Words::Roles, &filter.role)?) };
-    if resources.is_none() && roles.is_none() {
-        return Ok(None);
-    }
     let fits = |related: &Related| {
         roles.as_ref().is_none_or(|roles| roles.contains(related.role))
             && (pairs.is_empty() || in_roles.contains(&(related.resource, related.role)))
     };
     let related = source.related(resources.as_ref())?;
-    Ok(Some(sorted(related.into_iter().filter(fits).map(|related| related.row).collect())))
+    Ok(sorted(related.into_iter().filter(fits).map(|related| related.row).collect()))
 }
 
 /// Numbers of the names that meet the conditions.

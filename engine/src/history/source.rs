@@ -70,7 +70,7 @@ pub(super) struct Numbers {
 
 impl Numbers {
     pub fn all(count: u32) -> Self {
-        [0..count].into_iter().collect()
+        std::iter::once(0..count).collect()
     }
 
     pub fn ranges(&self) -> &[Range<u32>] {

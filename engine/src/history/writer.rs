@@ -26,6 +26,8 @@ pub struct Writer {
     events: u64,
     /// Segments with bytes that may not be on the disk.
     unsynced: Vec<Arc<Segment>>,
+    /// Whether the directory may lack the name of a segment.
+    new_names: bool,
     /// The two last points that were given out: the state may stand at either.
     points: [Point; 2],
 }
@@ -44,6 +46,7 @@ impl Writer {
             buffer: Vec::new(),
             events,
             unsynced,
+            new_names: true,
             points: [point; 2],
         })
     }
@@ -94,7 +97,8 @@ impl Writer {
         let segments = std::mem::replace(&mut self.unsynced, vec![Arc::clone(&self.open)]);
         let point = Point { events: self.events, segment: self.open.number, bytes: self.written };
         self.points = [self.points[1], point];
-        Ok(Unsynced { dir: self.shared.dir.clone(), segments, point })
+        let dir = std::mem::take(&mut self.new_names).then(|| self.shared.dir.clone());
+        Ok(Unsynced { segments, dir, point })
     }
 
     /// Removes the oldest segments, events and index together, as long as everything in them was received
@@ -145,6 +149,7 @@ impl Writer {
         let full = std::mem::replace(&mut self.open, Arc::clone(&next));
         self.written = self.open.bytes()?;
         self.unsynced.push(next);
+        self.new_names = true;
         self.shared.indexer.seal(full);
         Ok(())
     }
@@ -164,8 +169,9 @@ impl Writer {
 #[derive(Debug)]
 #[must_use = "the point is worth nothing before the sync"]
 pub struct Unsynced {
-    dir: PathBuf,
     segments: Vec<Arc<Segment>>,
+    /// The directory, when there are new names in it.
+    dir: Option<PathBuf>,
     point: Point,
 }
 
@@ -183,10 +189,9 @@ impl Unsynced {
         for segment in &self.segments {
             segment.file.sync_data().map_err(Error::io("sync", &segment.path))?;
         }
-        // New segments have new names.
-        if self.segments.len() > 1 || self.point.segment == 0 {
-            let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
-            synced.map_err(Error::io("sync", &self.dir))?;
+        if let Some(path) = &self.dir {
+            let synced = File::open(path).and_then(|dir| dir.sync_all());
+            synced.map_err(Error::io("sync", path))?;
         }
         Ok(self.point)
     }

@@ -163,6 +163,7 @@ fn shown_firing(firing: &Firing) -> Value {
         "reason": firing.reason.as_str(),
         "occurred": span(firing.occurred.since(start())),
         "labels": firing.labels.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "label_order": firing.labels.iter().map(|(label, _)| label).collect::<Vec<_>>(),
         "event": firing.event.as_ref().map(|event| event.event.clone()),
         "event_occurred": firing.event.as_ref().map(|event| span(event.occurred.since(start()))),
         "late": span(firing.late_micros),

@@ -256,6 +256,47 @@ proptest! {
 }
 
 #[test]
+fn memory_of_a_key_is_bounded() {
+    let declared =
+        json!({"posture": "Proactive", "after": ["a"], "expect": ["b"], "within": 20, "threshold": 100});
+    let mut world = World::new(trigger(&declared));
+    for number in 0..500 {
+        let at = start().plus_micros(number);
+        world.now = at;
+        world.event(Event::new(Uuid::from_u128(number as u128), at, "b", Resource::new("r")));
+    }
+    let bucket = world.states.buckets.values().next().expect("what was heard is remembered");
+    let heard = serde_json::to_value(bucket).expect("JSON")["heard"].as_array().map_or(0, Vec::len);
+    assert_eq!(heard, 64, "HEARD_MAX, although the threshold is higher");
+}
+
+#[test]
+fn no_event_is_kept_that_no_firing_will_show() {
+    let declared = json!({"posture": "Proactive", "after": ["a"], "expect": ["b"], "within": 20});
+    let mut world = World::new(trigger(&declared));
+    for (name, kept) in [("a", true), ("b", false), ("a", true)] {
+        world.now = world.now.plus_seconds(1);
+        world.event(Event::new(Uuid::from_u128(1), world.now, name, Resource::new("r")));
+        let bucket = world.states.buckets.values().next().expect("a bucket");
+        let shown = serde_json::to_value(bucket).expect("JSON");
+        assert_eq!(shown.get("last_event").is_some(), kept, "after {name}: {shown}");
+    }
+}
+
+#[test]
+fn a_leaf_is_filed_under_the_longest_beginning() {
+    let declared = json!({"posture": "Reactive", "match": {"team": "p*", "zone": "europe-west*"}});
+    let (mut index, trigger) = (Index::new(), trigger(&declared));
+    index.insert(1, 2, event_trigger(&trigger));
+    let mut found = Vec::new();
+    for (zone, expected) in [("us", vec![]), ("europe-west-1", vec![(1, 2)])] {
+        let resource = Resource::new("r").with("team", "platform").with("zone", zone);
+        index.candidates(&Event::new(Uuid::from_u128(1), start(), "x", resource), &mut found);
+        assert_eq!(found, expected, "{zone}");
+    }
+}
+
+#[test]
 fn other_rules_on_the_same_name_cost_nothing() {
     let mut index = Index::new();
     let triggers: Vec<Trigger> = (0..10_000)

@@ -136,6 +136,8 @@ impl World {
                 }
             });
         }
+        let left = self.next_due();
+        assert!(left.is_none_or(|due| due > self.now), "{left:?} was called and is still due");
     }
 
     fn next_due(&self) -> Option<Timestamp> {
