@@ -5,17 +5,13 @@
 //! refuses, and every printed name is wrapped so that an undefined one is an error with its name. Names of
 //! guards start with `@`, which no template can write.
 
-use crate::limits::{LOOP_DEPTH_MAX, LOOPS_MAX};
 use crate::template::TemplateFault;
+use crate::template_check::{check_loops, check_tokens, fault};
 use minijinja::Value;
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Spanned, Stmt, UnaryOpKind};
-use minijinja::machinery::{Span, Token, ast, parse as parse_tree, tokenize};
+use minijinja::machinery::{Span, ast, parse as parse_tree};
 use minijinja::syntax::SyntaxConfig;
 
-/// Tokens of one tag: bounds the depth of its expression, which parser and compiler walk by recursion.
-const TAG_TOKENS_MAX: usize = 600;
-/// Branches of all conditions: each `elif` is one level deeper.
-const BRANCHES_MAX: usize = 200;
 /// Characters of an expression that an error shows.
 const SHOWN_CHARS_MAX: usize = 80;
 
@@ -25,74 +21,6 @@ pub(crate) fn parse<'s>(source: &'s str, name: &'s str) -> Result<Stmt<'s>, Temp
     let tree = parse_tree(source, name, SyntaxConfig::default()).map_err(fault)?;
     check_loops(&tree)?;
     Rewriter { source }.stmt(&tree)
-}
-
-fn fault(error: minijinja::Error) -> TemplateFault {
-    let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    TemplateFault { line: error.line().unwrap_or(0), message }
-}
-
-fn check_tokens(source: &str) -> Result<(), TemplateFault> {
-    let (mut tokens, mut branches) = (0, 0);
-    for item in tokenize(source, false, SyntaxConfig::default()) {
-        // A text that is no sequence of tokens is refused by the parser, with its words.
-        let Ok((token, span)) = item else { return Ok(()) };
-        let line = usize::from(span.start_line);
-        match token {
-            Token::VariableStart | Token::BlockStart => tokens = 0,
-            Token::Ident("elif" | "if") => branches += 1,
-            _ => {}
-        }
-        tokens += 1;
-        if tokens > TAG_TOKENS_MAX {
-            let message = format!("A tag can hold no more than {TAG_TOKENS_MAX} tokens.");
-            return Err(TemplateFault { line, message });
-        }
-        if branches > BRANCHES_MAX {
-            let message = format!("Templates can contain no more than {BRANCHES_MAX} conditions.");
-            return Err(TemplateFault { line, message });
-        }
-    }
-    Ok(())
-}
-
-/// Prefect's limits on loops, in its words.
-fn check_loops(tree: &Stmt<'_>) -> Result<(), TemplateFault> {
-    let (count, depth) = loops(tree);
-    let message = if count > LOOPS_MAX {
-        format!("Contains {count} for loops. Templates can contain no more than {LOOPS_MAX} for loops.")
-    } else if depth > LOOP_DEPTH_MAX {
-        format!(
-            "Contains nested for loops at a depth of {depth}. Templates can nest for loops no more than \
-             {LOOP_DEPTH_MAX} loops deep."
-        )
-    } else {
-        return Ok(());
-    };
-    Err(TemplateFault { line: 0, message })
-}
-
-/// How many loops a statement holds, and how deep they lie in each other.
-fn loops(stmt: &Stmt<'_>) -> (usize, usize) {
-    let within = |bodies: &[&Vec<Stmt<'_>>]| {
-        bodies.iter().flat_map(|body| body.iter()).map(loops).fold((0, 0), |a, b| (a.0 + b.0, a.1.max(b.1)))
-    };
-    match stmt {
-        Stmt::ForLoop(s) => {
-            let (count, depth) = within(&[&s.body, &s.else_body]);
-            (count + 1, depth + 1)
-        }
-        Stmt::Template(s) => within(&[&s.children]),
-        Stmt::IfCond(s) => within(&[&s.true_body, &s.false_body]),
-        Stmt::WithBlock(s) => within(&[&s.body]),
-        Stmt::SetBlock(s) => within(&[&s.body]),
-        Stmt::AutoEscape(s) => within(&[&s.body]),
-        Stmt::FilterBlock(s) => within(&[&s.body]),
-        Stmt::Block(s) => within(&[&s.body]),
-        Stmt::Macro(s) => within(&[&s.body]),
-        Stmt::CallBlock(s) => within(&[&s.macro_decl.body]),
-        _ => (0, 0),
-    }
 }
 
 /// Whether the value of an expression is printed, so that it must be defined.
@@ -270,16 +198,7 @@ impl<'s> Rewriter<'s> {
         match expr {
             Expr::Var(e) => Expr::Var(Spanned::new(ast::Var { id: e.id }, e.span())),
             Expr::Const(e) => Expr::Const(Spanned::new(ast::Const { value: e.value.clone() }, e.span())),
-            Expr::Slice(e) => {
-                let part = |part: &Option<Expr<'s>>| part.as_ref().map(|e| self.tested(e));
-                let node = ast::Slice {
-                    expr: self.expr(&e.expr, used),
-                    start: part(&e.start),
-                    stop: part(&e.stop),
-                    step: part(&e.step),
-                };
-                Expr::Slice(Spanned::new(node, e.span()))
-            }
+            Expr::Slice(e) => self.slice(e, used),
             Expr::UnaryOp(e) => {
                 let (op, used) = match e.op {
                     UnaryOpKind::Not => (UnaryOpKind::Not, Use::Tested),
@@ -340,6 +259,17 @@ impl<'s> Rewriter<'s> {
                 Expr::Map(Spanned::new(node, e.span()))
             }
         }
+    }
+
+    fn slice(&self, e: &Spanned<ast::Slice<'s>>, used: Use) -> Expr<'s> {
+        let part = |part: &Option<Expr<'s>>| part.as_ref().map(|e| self.tested(e));
+        let node = ast::Slice {
+            expr: self.expr(&e.expr, used),
+            start: part(&e.start),
+            stop: part(&e.stop),
+            step: part(&e.step),
+        };
+        Expr::Slice(Spanned::new(node, e.span()))
     }
 
     fn all(&self, items: &[Expr<'s>]) -> Vec<Expr<'s>> {
