@@ -200,3 +200,44 @@ async fn an_e_mail_needs_a_server() {
     assert_eq!(nobody.reason.map(Reason::as_str), Some("unreachable"));
     assert!(matches!(nobody.verdict, Verdict::Retry { .. }));
 }
+
+#[tokio::test]
+async fn an_e_mail_is_rendered_and_survives_its_template() {
+    use pavlov_notifier::channel::{MailServer, email::Security};
+    use std::io::{BufRead, BufReader};
+    let python =
+        std::env::var("PAVLOV_TEST_PYTHON").expect("PAVLOV_TEST_PYTHON names a python with aiosmtpd");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../notifier/tests/peers/smtp_peer.py");
+    let mut command = std::process::Command::new(python);
+    let mut peer =
+        command.args([script, "plain"]).stdout(std::process::Stdio::piped()).spawn().expect("python");
+    let mut lines = BufReader::new(peer.stdout.take().expect("piped")).lines();
+    let mut line = || lines.next().expect("a line").expect("text");
+    let mut world = Remembering::new();
+    world.mail = Some(MailServer {
+        host: "127.0.0.1".into(),
+        port: line().parse().expect("the peer needs aiosmtpd and cryptography"),
+        security: Security::None,
+        verify: true,
+        credentials: None,
+        from: "pavlov@example.org".into(),
+        guarded: false,
+    });
+    let action = |body: &str| {
+        json!({"type": "send-email-notification", "to": ["{{ event.resource.name }}@example.org, b@example.org"],
+            "subject": "{{ event.event }}", "body": body, "html": "<b>{{ event.payload.percent }}</b>", "server": "main"})
+    };
+    assert_eq!(perform(action("at {{ event.payload.percent }}"), &world).await.verdict, Verdict::Done);
+    let mail: Value = serde_json::from_str(&line()).expect("JSON");
+    assert_eq!(mail["to"], json!(["a1@example.org", "b@example.org"]));
+    let content = mail["content"].as_str().expect("text");
+    for part in ["Subject: disk.full", "at 93", "<b>93</b>"] {
+        assert!(content.contains(part), "{part} in {content}");
+    }
+    let failed = perform(action("{{ nope }}"), &world).await;
+    assert_eq!(failed.verdict, Verdict::Done);
+    assert!(failed.payload["template_error"].as_str().expect("told").contains("'nope' is undefined"));
+    assert!(line().contains("disk.full of host.a1"));
+    peer.kill().expect("ours");
+    peer.wait().expect("ended");
+}
