@@ -47,7 +47,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         retention: Default::default(),
         settings: Settings::default(),
         snapshots: Default::default(),
-        world: WorldOptions { outbound: Policies { loopback: true, ..Default::default() }, ..Default::default() },
+        world: WorldOptions {
+            outbound: Policies { loopback: true, ..Default::default() },
+            ..Default::default()
+        },
         secrets: None,
     };
     let seen = Arc::new(AtomicU64::new(0));
@@ -58,12 +61,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                      "json": {"id": "{{ event.id }}"}}]});
     let mut ids = Ids::new(Uuid::from_u128(1), 1, Timestamp::from_micros(1));
     let mut faults = Faults::new();
-    let automation = Automation::read_create(&mut Reader::new(&body, "body", &mut faults), &mut || ids.next_uuid())
-        .ok_or_else(|| format!("{faults:?}"))?;
-    engine.handle().command(Command::CreateAutomation { automation: automation.to_stored() }).await?.map_err(|r| r.detail)?;
+    let automation =
+        Automation::read_create(&mut Reader::new(&body, "body", &mut faults), &mut || ids.next_uuid())
+            .ok_or_else(|| format!("{faults:?}"))?;
+    engine
+        .handle()
+        .command(Command::CreateAutomation { automation: automation.to_stored() })
+        .await?
+        .map_err(|r| r.detail)?;
     let began = Instant::now();
     let events: Vec<Event> = (0..firings)
-        .map(|n| Event::new(Uuid::from_u128(1_000 + n), pavlov_engine::clock::now(), "ping", Resource::new("r")))
+        .map(|n| {
+            Event::new(Uuid::from_u128(1_000 + n), pavlov_engine::clock::now(), "ping", Resource::new("r"))
+        })
         .collect();
     for group in events.chunks(100) {
         engine.handle().submit_events(group.to_vec()).await?;
@@ -74,10 +84,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let received = seen.load(Ordering::Relaxed);
     println!("{received} of {firings} received, {:.0}/s", received as f64 / began.elapsed().as_secs_f64());
-    while engine.handle().read(|state| !state.ledger.is_empty()) && began.elapsed() < Duration::from_secs(60) {
+    while engine.handle().read(|state| !state.ledger.is_empty()) && began.elapsed() < Duration::from_secs(60)
+    {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    println!("all done after {:.0} ms; {:?}", began.elapsed().as_secs_f64() * 1e3, engine.handle().counts().0);
+    println!(
+        "all done after {:.0} ms; {:?}",
+        began.elapsed().as_secs_f64() * 1e3,
+        engine.handle().counts().0
+    );
     engine.stop().await;
     Ok(())
 }
