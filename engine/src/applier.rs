@@ -22,6 +22,8 @@ use tokio::sync::oneshot;
 
 /// Longest time that a changed row waits for its batch.
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
+/// Bytes of records that are applied under one lock: about a millisecond's work.
+const PART_BYTES: usize = 256 * 1024;
 /// How often the history's oldest segments are looked at.
 const EXPIRE_AFTER: Duration = Duration::from_secs(60);
 /// Changed rows that make a batch due at once.
@@ -128,13 +130,18 @@ impl Applier {
         self.inner.machine.read().unwrap_or_else(PoisonError::into_inner).state.dirty_len()
     }
 
+    /// Applies a group in parts, so that who reads the state or waits for an answer does not wait for all of it.
     fn apply_group(&mut self, group: Vec<Entry>) -> Result<(), String> {
-        let mut after = After::default();
-        {
+        let mut entries = group.into_iter().peekable();
+        while entries.peek().is_some() {
+            let mut after = After::default();
             let inner = Arc::clone(&self.inner);
             let mut machine = inner.machine.write().unwrap_or_else(PoisonError::into_inner);
-            let mut own = 0;
-            for entry in group {
+            let (mut own, mut bytes) = (0, 0);
+            while bytes < PART_BYTES
+                && let Some(entry) = entries.next()
+            {
+                bytes += entry.bytes.len();
                 self.apply_entry(&mut machine, &entry, &mut after, &mut own)?;
             }
             self.writer.flush().map_err(|error| chain(&error))?;
@@ -143,8 +150,9 @@ impl Applier {
             }
             after.position = machine.state.meta.position;
             after.next_deadline = machine.state.deadlines.next();
+            drop(machine);
+            self.follow_up(after);
         }
-        self.follow_up(after);
         Ok(())
     }
 
