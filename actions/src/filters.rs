@@ -1,8 +1,9 @@
 //! The filters and functions that Prefect adds: links to its pages, ids in text, a bounded `range`.
 
+use crate::labels::ResourceView;
 use crate::limits::RANGE_MAX;
 use crate::python::fault;
-use crate::scope::{EventView, Model, NOW, ResourceView, UI_URL};
+use crate::scope::{EventView, Model, NOW, UI_URL};
 use crate::{datetime::DateTime, humanize, text_filters};
 use minijinja::value::Rest;
 use minijinja::{Environment, Error, State, Value};

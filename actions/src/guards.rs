@@ -1,15 +1,18 @@
 //! What the rewritten operations of a template call: each counts what it makes and refuses too much.
 
-use crate::limits::{OUTPUT_BYTES_MAX, VALUE_BYTES_MAX, VALUE_COST, VALUE_DEPTH_MAX, WORK_BYTES_MAX};
+use crate::limits::{
+    LOOKED_AT_BYTES_MAX, OUTPUT_BYTES_MAX, VALUE_BYTES_MAX, VALUE_COST, VALUE_DEPTH_MAX, WORK_BYTES_MAX,
+};
 use crate::python::{self, fault, too_large};
 use crate::text_filters;
-use minijinja::value::ValueKind;
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
 
 /// What one rendering has made and written so far, in bytes.
 #[derive(Debug, Default)]
 struct Spent {
     made: usize,
+    looked_at: usize,
     written: usize,
 }
 
@@ -18,6 +21,7 @@ pub(crate) fn install(env: &mut Environment<'static>) {
     env.set_formatter(format);
     env.add_filter("@defined", defined);
     env.add_filter("@value", counted);
+    env.add_filter("@use", used);
     env.add_filter("@store", stored);
     env.add_filter("@add", |state: &mut State, a: Value, b: Value| counted(state, add(&a, &b)?));
     env.add_filter("@sub", |a: Value, b: Value| sub(&a, &b));
@@ -63,6 +67,28 @@ fn counted(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
     spent.made += VALUE_BYTES_MAX - left;
     if spent.made > WORK_BYTES_MAX {
         return Err(fault(format!("a template may make values of at most {WORK_BYTES_MAX} bytes in all")));
+    }
+    Ok(value)
+}
+
+/// `value`, once it is counted that it is walked over, for each of its elements with the arguments.
+fn used(state: &mut State<'_, '_>, value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let size = |value: &Value| value.as_str().map_or_else(|| value.len().unwrap_or(1) * VALUE_COST, str::len);
+    let within = |value: &Value| match value.as_object() {
+        Some(object) if value.is_kwargs() => {
+            object.try_iter_pairs().into_iter().flatten().map(|(_, value)| size(&value)).sum()
+        }
+        _ => size(value),
+    };
+    let elements = value.len().unwrap_or(1);
+    let by_element: usize = args.into_values().iter().map(within).sum();
+    let spent = state.get_or_insert_extension_with(Spent::default);
+    let looked_at = size(&value).saturating_add(elements.saturating_mul(by_element));
+    spent.looked_at = spent.looked_at.saturating_add(looked_at);
+    if spent.looked_at > LOOKED_AT_BYTES_MAX {
+        return Err(fault(format!(
+            "a template may look at values of at most {LOOKED_AT_BYTES_MAX} bytes in all"
+        )));
     }
     Ok(value)
 }

@@ -10,6 +10,8 @@ pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 pub const VALUE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of all values that one rendering makes, which bounds time as well.
 pub const WORK_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of all values that one rendering looks through, again and again counted again; bounds time.
+pub const LOOKED_AT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What one number, list, map or entry of one counts.
 pub const VALUE_COST: usize = 24;
 /// Levels of lists and maps in each other.

@@ -2,8 +2,8 @@
 //! `{{ x }}` prints `None` and `True`, lists and dictionaries as their `repr`, and floats as Python does.
 
 use crate::datetime::DateTime;
+use crate::labels::LabelDiver;
 use crate::limits::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX};
-use crate::scope::LabelDiver;
 use minijinja::value::{DynObject, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 

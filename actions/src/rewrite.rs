@@ -5,17 +5,13 @@
 //! refuses, and every printed name is wrapped so that an undefined one is an error with its name. Names of
 //! guards start with `@`, which no template can write.
 
-use crate::limits::{LOOP_DEPTH_MAX, LOOPS_MAX};
 use crate::template::TemplateFault;
+use crate::template_check::{check_loops, check_tokens, fault};
 use minijinja::Value;
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Spanned, Stmt, UnaryOpKind};
-use minijinja::machinery::{Span, Token, ast, parse as parse_tree, tokenize};
+use minijinja::machinery::{Span, ast, parse as parse_tree};
 use minijinja::syntax::SyntaxConfig;
 
-/// Tokens of one tag: bounds the depth of its expression, which parser and compiler walk by recursion.
-const TAG_TOKENS_MAX: usize = 600;
-/// Branches of all conditions: each `elif` is one level deeper.
-const BRANCHES_MAX: usize = 200;
 /// Characters of an expression that an error shows.
 const SHOWN_CHARS_MAX: usize = 80;
 
@@ -25,74 +21,6 @@ pub(crate) fn parse<'s>(source: &'s str, name: &'s str) -> Result<Stmt<'s>, Temp
     let tree = parse_tree(source, name, SyntaxConfig::default()).map_err(fault)?;
     check_loops(&tree)?;
     Rewriter { source }.stmt(&tree)
-}
-
-fn fault(error: minijinja::Error) -> TemplateFault {
-    let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    TemplateFault { line: error.line().unwrap_or(0), message }
-}
-
-fn check_tokens(source: &str) -> Result<(), TemplateFault> {
-    let (mut tokens, mut branches) = (0, 0);
-    for item in tokenize(source, false, SyntaxConfig::default()) {
-        // A text that is no sequence of tokens is refused by the parser, with its words.
-        let Ok((token, span)) = item else { return Ok(()) };
-        let line = usize::from(span.start_line);
-        match token {
-            Token::VariableStart | Token::BlockStart => tokens = 0,
-            Token::Ident("elif" | "if") => branches += 1,
-            _ => {}
-        }
-        tokens += 1;
-        if tokens > TAG_TOKENS_MAX {
-            let message = format!("A tag can hold no more than {TAG_TOKENS_MAX} tokens.");
-            return Err(TemplateFault { line, message });
-        }
-        if branches > BRANCHES_MAX {
-            let message = format!("Templates can contain no more than {BRANCHES_MAX} conditions.");
-            return Err(TemplateFault { line, message });
-        }
-    }
-    Ok(())
-}
-
-/// Prefect's limits on loops, in its words.
-fn check_loops(tree: &Stmt<'_>) -> Result<(), TemplateFault> {
-    let (count, depth) = loops(tree);
-    let message = if count > LOOPS_MAX {
-        format!("Contains {count} for loops. Templates can contain no more than {LOOPS_MAX} for loops.")
-    } else if depth > LOOP_DEPTH_MAX {
-        format!(
-            "Contains nested for loops at a depth of {depth}. Templates can nest for loops no more than \
-             {LOOP_DEPTH_MAX} loops deep."
-        )
-    } else {
-        return Ok(());
-    };
-    Err(TemplateFault { line: 0, message })
-}
-
-/// How many loops a statement holds, and how deep they lie in each other.
-fn loops(stmt: &Stmt<'_>) -> (usize, usize) {
-    let within = |bodies: &[&Vec<Stmt<'_>>]| {
-        bodies.iter().flat_map(|body| body.iter()).map(loops).fold((0, 0), |a, b| (a.0 + b.0, a.1.max(b.1)))
-    };
-    match stmt {
-        Stmt::ForLoop(s) => {
-            let (count, depth) = within(&[&s.body, &s.else_body]);
-            (count + 1, depth + 1)
-        }
-        Stmt::Template(s) => within(&[&s.children]),
-        Stmt::IfCond(s) => within(&[&s.true_body, &s.false_body]),
-        Stmt::WithBlock(s) => within(&[&s.body]),
-        Stmt::SetBlock(s) => within(&[&s.body]),
-        Stmt::AutoEscape(s) => within(&[&s.body]),
-        Stmt::FilterBlock(s) => within(&[&s.body]),
-        Stmt::Block(s) => within(&[&s.body]),
-        Stmt::Macro(s) => within(&[&s.body]),
-        Stmt::CallBlock(s) => within(&[&s.macro_decl.body]),
-        _ => (0, 0),
-    }
 }
 
 /// Whether the value of an expression is printed, so that it must be defined.
@@ -235,6 +163,14 @@ impl<'s> Rewriter<'s> {
         }
     }
 
+    /// A value that is walked over, which is counted.
+    fn used(&self, expr: &Expr<'s>) -> Expr<'s> {
+        match expr {
+            Expr::Const(_) => self.tested(expr),
+            _ => guard("@use", self.tested(expr), Vec::new()),
+        }
+    }
+
     fn tested(&self, expr: &Expr<'s>) -> Expr<'s> {
         self.expr(expr, Use::Tested)
     }
@@ -262,16 +198,7 @@ impl<'s> Rewriter<'s> {
         match expr {
             Expr::Var(e) => Expr::Var(Spanned::new(ast::Var { id: e.id }, e.span())),
             Expr::Const(e) => Expr::Const(Spanned::new(ast::Const { value: e.value.clone() }, e.span())),
-            Expr::Slice(e) => {
-                let part = |part: &Option<Expr<'s>>| part.as_ref().map(|e| self.tested(e));
-                let node = ast::Slice {
-                    expr: self.expr(&e.expr, used),
-                    start: part(&e.start),
-                    stop: part(&e.stop),
-                    step: part(&e.step),
-                };
-                Expr::Slice(Spanned::new(node, e.span()))
-            }
+            Expr::Slice(e) => self.slice(e, used),
             Expr::UnaryOp(e) => {
                 let (op, used) = match e.op {
                     UnaryOpKind::Not => (UnaryOpKind::Not, Use::Tested),
@@ -281,8 +208,8 @@ impl<'s> Rewriter<'s> {
             }
             Expr::BinOp(e) => self.binary(e, used),
             Expr::Compare(e) => {
-                let ops = e.ops.iter().map(|op| ast::CompareOp { op: op.op, expr: self.tested(&op.expr) });
-                let node = ast::Compare { expr: self.tested(&e.expr), ops: ops.collect() };
+                let ops = e.ops.iter().map(|op| ast::CompareOp { op: op.op, expr: self.used(&op.expr) });
+                let node = ast::Compare { expr: self.used(&e.expr), ops: ops.collect() };
                 Expr::Compare(Spanned::new(node, e.span()))
             }
             Expr::IfExpr(e) => {
@@ -296,16 +223,21 @@ impl<'s> Rewriter<'s> {
                 Expr::IfExpr(Spanned::new(node, e.span()))
             }
             Expr::Filter(e) => {
-                let base = if matches!(e.name, "default" | "d") { Use::Tested } else { used };
-                let node = ast::Filter {
-                    name: e.name,
-                    expr: e.expr.as_ref().map(|e| self.expr(e, base)),
-                    args: self.args(&e.args),
-                };
+                let lenient = matches!(e.name, "default" | "d");
+                let base = e.expr.as_ref().map(|e| self.expr(e, if lenient { Use::Tested } else { used }));
+                // These do something with their arguments for each element.
+                let by_element = matches!(e.name, "map" | "select" | "reject" | "selectattr" | "rejectattr");
+                let args = if by_element { self.args(&e.args) } else { Vec::new() };
+                let base = base.map(|base| if lenient { base } else { guard_with("@use", base, args) });
+                let node = ast::Filter { name: e.name, expr: base, args: self.args(&e.args) };
                 Expr::Filter(Spanned::new(node, e.span()))
             }
             Expr::Test(e) => {
-                let node = ast::Test { name: e.name, expr: self.tested(&e.expr), args: self.args(&e.args) };
+                let expr = match e.name {
+                    "defined" | "undefined" => self.tested(&e.expr),
+                    _ => guard_with("@use", self.tested(&e.expr), self.args(&e.args)),
+                };
+                let node = ast::Test { name: e.name, expr, args: self.args(&e.args) };
                 Expr::Test(Spanned::new(node, e.span()))
             }
             Expr::GetAttr(e) => {
@@ -329,6 +261,17 @@ impl<'s> Rewriter<'s> {
         }
     }
 
+    fn slice(&self, e: &Spanned<ast::Slice<'s>>, used: Use) -> Expr<'s> {
+        let part = |part: &Option<Expr<'s>>| part.as_ref().map(|e| self.tested(e));
+        let node = ast::Slice {
+            expr: self.expr(&e.expr, used),
+            start: part(&e.start),
+            stop: part(&e.stop),
+            step: part(&e.step),
+        };
+        Expr::Slice(Spanned::new(node, e.span()))
+    }
+
     fn all(&self, items: &[Expr<'s>]) -> Vec<Expr<'s>> {
         items.iter().map(|item| self.tested(item)).collect()
     }
@@ -347,8 +290,8 @@ impl<'s> Rewriter<'s> {
     fn call(&self, call: &ast::Call<'s>) -> ast::Call<'s> {
         let expr = match &call.expr {
             Expr::GetAttr(e) if !is_name(&e.expr, "self") => {
-                let node = ast::GetAttr { expr: self.expr(&e.expr, Use::Printed), name: e.name };
-                Expr::GetAttr(Spanned::new(node, e.span()))
+                let receiver = guard("@use", self.expr(&e.expr, Use::Printed), Vec::new());
+                Expr::GetAttr(Spanned::new(ast::GetAttr { expr: receiver, name: e.name }, e.span()))
             }
             other => self.plain(other, Use::Tested),
         };
@@ -369,11 +312,13 @@ impl<'s> Rewriter<'s> {
             return guard(name, self.expr(&e.left, used), vec![right]);
         }
         let (left, right) = match e.op {
-            BinOpKind::ScAnd | BinOpKind::ScOr => (Use::Tested, used),
-            BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Pow => (used, used),
-            _ => (Use::Tested, Use::Tested),
+            BinOpKind::ScAnd | BinOpKind::ScOr => (self.tested(&e.left), self.expr(&e.right, used)),
+            BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Pow => {
+                (self.expr(&e.left, used), self.expr(&e.right, used))
+            }
+            _ => (self.used(&e.left), self.used(&e.right)),
         };
-        let node = ast::BinOp { op: e.op, left: self.expr(&e.left, left), right: self.expr(&e.right, right) };
+        let node = ast::BinOp { op: e.op, left, right };
         Expr::BinOp(Spanned::new(node, e.span()))
     }
 
@@ -400,8 +345,11 @@ impl<'s> Rewriter<'s> {
 
 /// A call of a guard with the value and further arguments.
 fn guard<'s>(name: &'static str, value: Expr<'s>, args: Vec<Expr<'s>>) -> Expr<'s> {
+    guard_with(name, value, args.into_iter().map(CallArg::Pos).collect())
+}
+
+fn guard_with<'s>(name: &'static str, value: Expr<'s>, args: Vec<CallArg<'s>>) -> Expr<'s> {
     let span = value.span();
-    let args = args.into_iter().map(CallArg::Pos).collect();
     Expr::Filter(Spanned::new(ast::Filter { name, expr: Some(value), args }, span))
 }
 

@@ -1,7 +1,7 @@
 //! Every action of `shapes/answers.json` is read, refused and shown as the genuine server does it.
 
 use pavlov_actions::Action;
-use pavlov_events::{Faults, Reader};
+use pavlov_events::{Fault, Faults, Loc, Reader};
 use serde_json::{Value, json};
 
 /// The words of a template's fault are the engine's own; up to here they are Prefect's.
@@ -48,4 +48,36 @@ fn comparable(mut faults: Value) -> Value {
         }
     }
     faults
+}
+
+#[test]
+fn our_own_actions_are_read_and_shown_as_declared() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("shapes/ours.json")).expect("cases");
+    for case in cases {
+        let given = &case["given"];
+        let mut faults = Faults::new();
+        let read = Action::read(&mut Reader::new(given, "action", &mut faults));
+        let shown: Vec<String> = faults.iter().map(shown).collect();
+        match case.get("shown") {
+            Some(expected) => {
+                assert!(shown.is_empty(), "{given}: {shown:?}");
+                let action = read.expect("no faults");
+                assert_eq!(action.to_value().to_string(), expected.to_string());
+                assert_eq!(Action::from_stored(expected).as_ref(), Ok(&action));
+            }
+            None => {
+                assert_eq!(serde_json::to_value(shown).expect("plain"), case["faults"], "{given}");
+                assert_eq!(read, None);
+            }
+        }
+    }
+}
+
+/// `Class.field.0: what is wrong`.
+fn shown(fault: &Fault) -> String {
+    let steps = fault.loc[1..].iter().map(|step| match step {
+        Loc::Field(name) => name.clone(),
+        Loc::Index(index) => index.to_string(),
+    });
+    format!("{}: {}", steps.collect::<Vec<_>>().join("."), fault.msg)
 }

@@ -17,6 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         data: dir.path().to_owned(),
         log: LogOptions::Embedded(pavlov_engine::log::segment::Options::new(dir.path().join("log"))),
         history: history::Options::default(),
+        retention: Default::default(),
         settings: Settings::default(),
         snapshots: Default::default(),
         world: Default::default(),
@@ -31,20 +32,25 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let handle = engine.handle();
         let mine = events / senders;
         tasks.push(tokio::spawn(async move {
-            let mut ids = Ids::new(Uuid::from_u128(sender as u128), 1, Timestamp::from_micros(1_760_000_000_000_000));
+            let mut ids =
+                Ids::new(Uuid::from_u128(sender as u128), 1, Timestamp::from_micros(1_760_000_000_000_000));
             let now = pavlov_engine::clock::now();
             let mut sent = 0;
             while sent < mine {
-                let group: Vec<Event> = (0..batch).map(|n| {
-                    let mut event = Event::new(
-                        ids.next_uuid(),
-                        now,
-                        "bench.event",
-                        Resource::new(format!("bench.res.{}", (sent + n) % 50)).with("prefect.resource.name", "bench"),
-                    );
-                    event.payload = r#"{"value":12345,"text":"some text that is about as long as usual"}"#.into();
-                    event
-                }).collect();
+                let group: Vec<Event> = (0..batch)
+                    .map(|n| {
+                        let mut event = Event::new(
+                            ids.next_uuid(),
+                            now,
+                            "bench.event",
+                            Resource::new(format!("bench.res.{}", (sent + n) % 50))
+                                .with("prefect.resource.name", "bench"),
+                        );
+                        event.payload =
+                            r#"{"value":12345,"text":"some text that is about as long as usual"}"#.into();
+                        event
+                    })
+                    .collect();
                 loop {
                     match handle.submit_events(group.clone()).await {
                         Ok(_) => break,

@@ -22,6 +22,10 @@ use tokio::sync::oneshot;
 
 /// Longest time that a changed row waits for its batch.
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
+/// Bytes of records that are applied under one lock: about a millisecond's work.
+const PART_BYTES: usize = 256 * 1024;
+/// How often the history's oldest segments are looked at.
+const EXPIRE_AFTER: Duration = Duration::from_secs(60);
 /// Changed rows that make a batch due at once.
 const COMMIT_ROWS: usize = 50_000;
 
@@ -35,6 +39,22 @@ pub(crate) struct Applier {
     pub(crate) runtime: tokio::runtime::Handle,
     /// The log's last position at the start: what comes up to it is replayed, not new.
     pub(crate) replay_until: u64,
+    pub(crate) retention: Retention,
+}
+
+/// How much of the history is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Events received longer ago go. Default: 7 days, as Prefect's.
+    pub age: Duration,
+    /// The oldest events go when all together take more bytes. Default: 50 GiB.
+    pub bytes_max: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { age: Duration::from_secs(7 * 86_400), bytes_max: 50 << 30 }
+    }
 }
 
 /// What one group leaves to be done after the machine is unlocked.
@@ -50,7 +70,7 @@ struct After {
 impl Applier {
     /// Applies until the log ends. Returns why, if it ended by itself.
     pub(crate) fn run(mut self) -> Option<String> {
-        let mut last_commit = Instant::now();
+        let (mut last_commit, mut last_expiry) = (Instant::now(), Instant::now());
         let ended = loop {
             match self.next_group(last_commit) {
                 Next::Group(group) => {
@@ -65,12 +85,17 @@ impl Applier {
             let due = last_commit.elapsed() >= COMMIT_AFTER || self.dirty_len() >= COMMIT_ROWS;
             if due && !self.persister.is_busy() {
                 last_commit = Instant::now();
-                if let Err(error) = self.commit() {
-                    break Some(error);
+                let expiring = last_expiry.elapsed() >= EXPIRE_AFTER;
+                if expiring {
+                    last_expiry = Instant::now();
+                }
+                if let Err(reason) = self.commit().and_then(|()| self.expire(expiring)) {
+                    break Some(reason);
                 }
             }
         };
-        let closing = self.commit();
+        // After a failure the state may be half changed: what the store holds is right, and the log has the rest.
+        let closing = if ended.is_none() { self.commit() } else { Ok(()) };
         let failure = ended.or(self.persister.finish().err()).or(closing.err());
         self.inner.submitter.close();
         self.inner.progress.send_modify(|progress| progress.failure.clone_from(&failure));
@@ -105,13 +130,18 @@ impl Applier {
         self.inner.machine.read().unwrap_or_else(PoisonError::into_inner).state.dirty_len()
     }
 
+    /// Applies a group in parts, so that who reads the state or waits for an answer does not wait for all of it.
     fn apply_group(&mut self, group: Vec<Entry>) -> Result<(), String> {
-        let mut after = After::default();
-        {
+        let mut entries = group.into_iter().peekable();
+        while entries.peek().is_some() {
+            let mut after = After::default();
             let inner = Arc::clone(&self.inner);
             let mut machine = inner.machine.write().unwrap_or_else(PoisonError::into_inner);
-            let mut own = 0;
-            for entry in group {
+            let (mut own, mut bytes) = (0, 0);
+            while bytes < PART_BYTES
+                && let Some(entry) = entries.next()
+            {
+                bytes += entry.bytes.len();
                 self.apply_entry(&mut machine, &entry, &mut after, &mut own)?;
             }
             self.writer.flush().map_err(|error| chain(&error))?;
@@ -120,8 +150,9 @@ impl Applier {
             }
             after.position = machine.state.meta.position;
             after.next_deadline = machine.state.deadlines.next();
+            drop(machine);
+            self.follow_up(after);
         }
-        self.follow_up(after);
         Ok(())
     }
 
@@ -222,6 +253,16 @@ impl Applier {
             progress.position = after.position;
             progress.cursor = after.cursor.or(progress.cursor);
         });
+    }
+
+    /// Lets go of the history's oldest segments. No decision reads them.
+    fn expire(&mut self, due: bool) -> Result<(), String> {
+        if due {
+            let age = i64::try_from(self.retention.age.as_micros()).unwrap_or(i64::MAX);
+            let before = crate::clock::now().plus_micros(age.saturating_neg());
+            self.writer.expire(before, self.retention.bytes_max).map_err(|error| chain(&error))?;
+        }
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), String> {

@@ -2,6 +2,7 @@
 //! what can be read in one place; stopping goes through it backwards.
 
 use crate::applier::Applier;
+pub use crate::applier::Retention;
 use crate::effects::Effects;
 use crate::error::{Error, SubmitError, file};
 use crate::handle::{Gauges, Handle, Inner, Progress};
@@ -9,7 +10,8 @@ use crate::history::{self, History};
 use crate::log::Log;
 use crate::log::segment::SegmentLog;
 use crate::machine::Machine;
-use crate::persist::{Persister, SnapshotPolicy};
+use crate::persist::Persister;
+pub use crate::persist::SnapshotPolicy;
 use crate::record::{Body, Claim, Lost};
 use crate::recovery;
 use crate::secret::SecretBox;
@@ -40,6 +42,8 @@ pub struct Options {
     pub log: LogOptions,
     /// The history's segments.
     pub history: history::Options,
+    /// How much of the history is kept.
+    pub retention: Retention,
     /// What decisions read.
     pub settings: Settings,
     /// When snapshots are written.
@@ -86,7 +90,8 @@ impl Engine {
         let (writer, reader) = History::open(&options.data.join("history"), options.history, Some(point))?;
         let replay_until = log.last_position();
         let entries = log.entries(position + 1)?;
-        let persister = Persister::start(store, position, &options.data, options.snapshots, Arc::clone(&log))?;
+        let persister =
+            Persister::start(store, position, &options.data, options.snapshots, Arc::clone(&log))?;
 
         let epoch = Arc::new(AtomicU64::new(0));
         let inner = Arc::new(Inner {
@@ -99,9 +104,18 @@ impl Engine {
             gauges: Gauges::default(),
         });
         let handle = Handle { inner: Arc::clone(&inner) };
-        let world = Arc::new(EngineWorld::new(handle.clone(), options.world, Arc::clone(&secrets), &log)?);
+        let world = Arc::new(EngineWorld::new(handle.clone(), options.world, Arc::clone(&secrets)));
         let effects = Effects::new(handle.clone(), world, runtime.clone(), Arc::clone(&epoch));
-        let applier = Applier { inner, entries, writer, persister, effects, runtime, replay_until };
+        let applier = Applier {
+            inner,
+            entries,
+            writer,
+            persister,
+            effects,
+            runtime,
+            replay_until,
+            retention: options.retention,
+        };
         let applier = std::thread::Builder::new()
             .name("pavlov-apply".into())
             .spawn(move || applier.run())
@@ -187,6 +201,57 @@ async fn submitted(handle: &Handle, body: Body) -> Result<(), Error> {
 
 fn random_id() -> Result<Uuid, Error> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::Secret { reason: format!("no random bytes: {error}") })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::Secret { reason: format!("no random bytes: {error}") })?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pavlov_events::{Event, Resource};
+
+    fn options(data: &std::path::Path) -> Options {
+        Options {
+            data: data.to_owned(),
+            log: LogOptions::Embedded(crate::log::segment::Options::new(data.join("log"))),
+            history: history::Options::default(),
+            retention: Retention::default(),
+            settings: Settings::default(),
+            snapshots: SnapshotPolicy::default(),
+            world: WorldOptions::default(),
+            secrets: None,
+        }
+    }
+
+    fn event(number: u128, name: &str) -> Vec<Event> {
+        vec![Event::new(Uuid::from_u128(number), clock::now(), name, Resource::new("r"))]
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_that_makes_the_machine_fail_harms_only_itself() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let engine = Engine::start(options(dir.path())).await.expect("starts");
+        engine.handle().submit_events(event(1, "before")).await.expect("taken");
+        let failed = engine.handle().submit_events(event(2, crate::machine::PANIC_EVENT)).await;
+        assert_eq!(failed, Err(SubmitError::Internal));
+        assert!(engine.stop().await.is_some_and(|reason| reason.contains("passed over")));
+
+        let engine = Engine::start(options(dir.path())).await.expect("starts again");
+        engine.handle().submit_events(event(3, "after")).await.expect("taken");
+        let names: Vec<String> = engine
+            .handle()
+            .history()
+            .after(None, 100)
+            .expect("readable")
+            .iter()
+            .map(|(_, body)| {
+                Event::from_stored(std::str::from_utf8(body).expect("text")).expect("an event").event.into()
+            })
+            .collect();
+        let told: Vec<&str> =
+            names.iter().map(String::as_str).filter(|name| !name.starts_with("prefect.")).collect();
+        assert_eq!(told, ["before", "pavlov.event.refused", "after"]);
+        assert_eq!(engine.stop().await, None);
+    }
 }

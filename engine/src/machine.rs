@@ -201,6 +201,8 @@ impl Machine {
     fn receive(&mut self, events: Vec<Event>) {
         let mut receipt = Receipt::default();
         for mut event in events {
+            #[cfg(test)]
+            assert_ne!(&*event.event, PANIC_EVENT, "asked for by a test");
             if !self.state.note_event(event.id) {
                 receipt.duplicates += 1;
                 continue;
@@ -399,6 +401,10 @@ impl Machine {
         }
     }
 }
+
+/// The event that makes the machine fail in tests.
+#[cfg(test)]
+pub(crate) const PANIC_EVENT: &str = "pavlov.test.panic";
 
 /// What the triggers crate is told about the record.
 fn context<'a>(meta: &Meta, settings: &Settings, ids: &'a mut Ids) -> Context<'a> {

@@ -32,7 +32,9 @@ pub fn recover(data: &Path, log: &dyn Log, new_id: Uuid) -> Result<Recovered, Er
     let path = data.join("state");
     let opened = Store::open(&path).and_then(|mut store| Ok((load(&mut store, log.id())?, store)));
     let reason = match opened {
-        Ok((state, store)) => match misfit(&state.meta, log)? {
+        Ok((state, store)) => match emptied(&state.meta, data, log)?
+            .map_or_else(|| misfit(&state.meta, log), |why| Ok(Some(why)))?
+        {
             None => return Ok(Recovered { state, store, lost: None }),
             Some(reason) => {
                 drop(store);
@@ -119,6 +121,13 @@ fn fill(store: &mut Store, state: &State) -> Result<(), Error> {
         }
     }
     store.commit(batch)
+}
+
+/// sled opens a database whose file is damaged as an empty one. A store that is empty although there was a
+/// state before has lost it.
+fn emptied(meta: &Meta, data: &Path, log: &dyn Log) -> Result<Option<String>, Error> {
+    let before = !snapshot::list(&data.join("snapshots"))?.is_empty() || log.first_position() > 1;
+    Ok((meta.position == 0 && before).then(|| "it is empty, although there was a state before".to_owned()))
 }
 
 /// Why a state does not belong to the log as it is now.

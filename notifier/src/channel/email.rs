@@ -95,20 +95,27 @@ impl Mailers {
         outbound: &Outbound,
         timeout: Duration,
     ) -> Result<(), Error> {
+        let late = || format!("{} did not take the mail in {timeout:?}", server.host);
+        match tokio::time::timeout(timeout, self.deliver(mail, server, outbound, timeout)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(Error::new(Reason::TimedOut, late())),
+        }
+    }
+
+    async fn deliver(
+        &self,
+        mail: &Mail,
+        server: &MailServer,
+        outbound: &Outbound,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         let message = message(mail, server)?;
         let host = match server.guarded {
             true => outbound.resolve(&server.host, server.port, Care::default()).await?[0].ip().to_string(),
             false => server.host.clone(),
         };
         let transport = self.transport(server, host, timeout)?;
-        match tokio::time::timeout(timeout, transport.send(message)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(failure(&error)),
-            Err(_) => Err(Error::new(
-                Reason::TimedOut,
-                format!("{} did not take the mail in {timeout:?}", server.host),
-            )),
-        }
+        transport.send(message).await.map(drop).map_err(|error| failure(&error))
     }
 
     fn transport(&self, server: &MailServer, host: String, timeout: Duration) -> Result<Transport, Error> {

@@ -1,0 +1,3 @@
+//! A whole engine in a temporary directory, without HTTP: what stays true when it stops, dies and starts.
+
+mod restart;
