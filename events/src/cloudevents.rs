@@ -13,7 +13,7 @@
 
 use crate::event::{Event, too_deep};
 use crate::limits::{EVENT_NAME_CHARS_MAX, LABELS_PER_RESOURCE_MAX, PAYLOAD_DEPTH_MAX};
-use crate::read::{Faults, Loc, Reader};
+use crate::read::{Loc, Reader};
 use crate::resource::Resource;
 use crate::time::Timestamp;
 use serde_json::{Map, Value, json};
@@ -175,6 +175,7 @@ fn read_labels(reader: &mut Reader<'_>, attributes: &Map<String, Value>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::read::Faults;
 
     fn parse(value: &Value) -> Result<Event, Vec<String>> {
         let mut faults = Faults::new();

@@ -5,6 +5,7 @@ use axum::http::header::HOST;
 use pavlov_engine::Handle;
 use pavlov_engine::clock;
 use pavlov_engine::secret::SecretBox;
+use pavlov_engine::world::EngineWorld;
 use pavlov_events::{Event, Faults, Resource, Uuid};
 use serde_json::json;
 use std::sync::Arc;
@@ -16,13 +17,14 @@ const EXCERPT_BYTES_MAX: usize = 1024;
 /// Faults that it names.
 const FAULTS_SHOWN_MAX: usize = 10;
 
-/// A running engine, the key of the secrets, and whether the server is stopping.
-#[derive(Debug)]
+/// A running engine, the key of its secrets, and whether the server is stopping.
 pub struct Door {
     /// The engine.
     pub engine: Handle,
     /// The key of the secrets.
     pub secrets: Arc<SecretBox>,
+    /// What actions may reach, for trying one out.
+    pub world: Arc<EngineWorld>,
     /// When the server began.
     pub started: Instant,
     /// Becomes true when the server stops; sockets then say goodbye.
@@ -71,6 +73,12 @@ impl Door {
             tracing::debug!(%error, "a refusal could not be told as an event");
         }
     }
+}
+
+/// Returns once the server stops.
+pub async fn stopping(closing: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone, which is no less a stop.
+    drop(closing.wait_for(|closing| *closing).await);
 }
 
 /// A new random id, shaped as UUID version 7, so that ids sort by time.

@@ -61,21 +61,18 @@ pub fn with_other_slash(uri: &Uri) -> String {
 
 /// `%41` and `+` as forms write them; what is no escape stays as it is.
 fn decode(text: &str) -> String {
+    percent_decoded(&text.replace('+', " "))
+}
+
+/// `%41` as one byte; what is no escape stays as it is.
+pub fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.as_bytes().iter().copied();
-    while let Some(byte) = bytes.next() {
-        let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits.get(..2)?).ok()?, 16).ok();
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => match hex(bytes.as_slice()) {
-                Some(value) => {
-                    out.push(value);
-                    bytes.nth(1);
-                }
-                None => out.push(byte),
-            },
-            other => out.push(other),
-        }
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = (byte == b'%').then(|| after.get(..2)).flatten();
+        let escaped = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        out.push(escaped.unwrap_or(byte));
+        rest = if escaped.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&out).into_owned()
 }

@@ -8,7 +8,7 @@
 use super::frame::Message;
 use super::handshake;
 use super::socket::{Incoming, Socket};
-use crate::door::{Door, RefusedInput};
+use crate::door::{Door, RefusedInput, stopping};
 use crate::query;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -111,7 +111,7 @@ async fn talk(door: Arc<Door>, mut socket: Socket, replies: bool) {
             more = socket.fill(), if may_read => if !more {
                 end = Some(End::Gone);
             },
-            _ = closing.wait_for(|closing| *closing), if end.is_none() => {
+            () = stopping(&mut closing), if end.is_none() => {
                 end = Some(End::Goodbye(1001, "the server is stopping"));
             }
         }

@@ -7,7 +7,7 @@
 use super::frame::Message;
 use super::handshake::{self, next_text};
 use super::socket::{Incoming, Socket};
-use crate::door::{Door, blocking};
+use crate::door::{Door, blocking, stopping};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
@@ -46,7 +46,7 @@ async fn talk(door: Arc<Door>, mut socket: Socket) {
     loop {
         tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => {
+            () = stopping(&mut closing) => {
                 return socket.close(1001, "the server is stopping").await;
             }
             incoming = socket.next() => {
