@@ -31,6 +31,9 @@ pub async fn read(request: Request) -> Result<Bytes, Failure> {
     if announced == Some(first.len() as u64) {
         return Ok(first);
     }
+    if first.len() > BODY_BYTES_MAX {
+        return Err(too_large());
+    }
     tokio::time::timeout(BODY_TIME_MAX, gather(first, chunks)).await.map_err(|_| too_slow())?
 }
 
@@ -75,9 +78,8 @@ pub async fn parts_json(request: Request, names: &[&str]) -> Result<Value, Failu
         None => Ok(json!({})),
         Some(value @ Value::Object(_)) => Ok(value),
         Some(other) => {
-            let found = names.iter().map(|name| {
-                missing(vec![Loc::Field("body".into()), Loc::Field((*name).into())])
-            });
+            let found =
+                names.iter().map(|name| missing(vec![Loc::Field("body".into()), Loc::Field((*name).into())]));
             Err(reply::body_faults(&found.collect(), &Some(other)))
         }
     }

@@ -50,7 +50,8 @@ impl Door {
     /// Counts and logs a refused input, and makes the event that tells of it.
     pub fn refuse(&self, input: &RefusedInput<'_>) -> Event {
         self.engine.count_refused(input.events);
-        let shown: Vec<String> = input.faults.iter().take(FAULTS_SHOWN_MAX).map(ToString::to_string).collect();
+        let shown: Vec<String> =
+            input.faults.iter().take(FAULTS_SHOWN_MAX).map(ToString::to_string).collect();
         let excerpt = String::from_utf8_lossy(&input.given[..input.given.len().min(EXCERPT_BYTES_MAX)]);
         let first = shown.first().map_or("", String::as_str);
         let first: String = first.chars().take(300).collect();

@@ -6,8 +6,8 @@ use crate::door::{Door, base_url};
 use crate::query::with_other_slash;
 use crate::reply;
 use crate::routes::{
-    automations, block_documents, block_schemas, block_types, cloud_events, event_pages, events, firings, letters,
-    meta, metrics, notify_test, openapi, status, templates,
+    automations, block_documents, block_schemas, block_types, cloud_events, event_pages, events, firings,
+    letters, meta, metrics, notify_test, openapi, status, templates,
 };
 use crate::websocket::{events_in, events_out};
 use axum::Router;
@@ -160,7 +160,9 @@ impl Routes {
 /// Method and whole path of each of Prefect's routes.
 pub(crate) fn prefect_routes() -> impl Iterator<Item = (String, String)> {
     let lines = PREFECT_ROUTES.lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| line.split_once(' ')).map(|(method, path)| (method.to_owned(), format!("/api{path}")))
+    lines
+        .filter_map(|line| line.split_once(' '))
+        .map(|(method, path)| (method.to_owned(), format!("/api{path}")))
 }
 
 async fn not_offered(request: Request) -> Response {
@@ -192,12 +194,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_can_be_built_and_knows_prefects_routes() {
+    fn the_table_can_be_built_and_whole_subjects_of_prefects_are_served() {
         let served = served();
-        let genuine: BTreeSet<_> = prefect_routes().collect();
-        let offered = served.listed.iter().filter(|route| genuine.contains(*route)).count();
-        // All of events, automations, templates and blocks, and the five of a server's own.
-        assert_eq!(offered, 42);
+        let subjects = ["/api/events", "/api/automations/", "/api/templates/", "/api/block_"];
+        for (method, path) in prefect_routes() {
+            let whole = subjects.iter().any(|subject| path.starts_with(subject));
+            let listed = served.listed.contains(&(method.clone(), path.clone()));
+            assert!(listed || !whole, "{method} {path} is not served");
+        }
         drop(served.finish());
     }
 }

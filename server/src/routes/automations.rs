@@ -19,7 +19,8 @@ use std::sync::Arc;
 pub async fn create(State(door): State<Arc<Door>>, request: Request) -> Answer {
     let body = body::required_json(request).await?;
     let automation = page::read(&body, |r| Automation::read_create(r, &mut new_id))?;
-    let created = carry_out(&door, Command::CreateAutomation { automation: automation.to_stored() }, &body).await?;
+    let created =
+        carry_out(&door, Command::CreateAutomation { automation: automation.to_stored() }, &body).await?;
     Ok(reply::json(StatusCode::CREATED, &created))
 }
 
@@ -78,7 +79,8 @@ pub async fn filter(State(door): State<Arc<Door>>, request: Request) -> Answer {
 /// `POST /api/automations/count` with `{"automations": {…}}`, which may be missing.
 pub async fn count(State(door): State<Arc<Door>>, request: Request) -> Answer {
     let body = body::parts_json(request, &["automations"]).await?;
-    let filter = page::read(&body, |r| r.nullable("automations", AutomationFilter::read))?.unwrap_or_default();
+    let filter =
+        page::read(&body, |r| r.nullable("automations", AutomationFilter::read))?.unwrap_or_default();
     Ok(reply::ok(&matching(&door, |automation| filter.includes(automation)).len()))
 }
 

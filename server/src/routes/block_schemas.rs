@@ -26,10 +26,13 @@ pub async fn read(State(door): State<Arc<Door>>, Path(id): Path<String>) -> Answ
 }
 
 /// `GET /api/block_schemas/checksum/{checksum}`, with `?version=` of that version alone.
-pub async fn read_by_checksum(State(door): State<Arc<Door>>, Path(checksum): Path<String>, uri: Uri) -> Answer {
+pub async fn read_by_checksum(
+    State(door): State<Arc<Door>>,
+    Path(checksum): Path<String>,
+    uri: Uri,
+) -> Answer {
     let version = query::get(&uri, "version");
-    let found =
-        door.engine.read(|state| state.blocks.read_schema_by_checksum(&checksum, version.as_deref()));
+    let found = door.engine.read(|state| state.blocks.read_schema_by_checksum(&checksum, version.as_deref()));
     Ok(reply::ok(&found.map_err(refused)?))
 }
 

@@ -71,7 +71,11 @@ pub async fn take(door: &Door, mode: Mode, request: Request, route: &'static str
             refuse(door, route, &faults, &bytes).await;
             let text = String::from_utf8_lossy(&bytes);
             let shown = if mode == Mode::Binary { Value::from(text).to_string() } else { text.into_owned() };
-            Err(if mode == Mode::Binary { reply::faults(&faults, &shown).into() } else { refusal(&faults, &shown) })
+            Err(if mode == Mode::Binary {
+                reply::faults(&faults, &shown).into()
+            } else {
+                refusal(&faults, &shown)
+            })
         }
     }
 }
@@ -81,7 +85,8 @@ fn read_json(mode: Mode, bytes: &Bytes, faults: &mut Faults) -> Result<Option<Ve
     let value: Value = match serde_json::from_str(text) {
         Ok(value) => value,
         Err(error) => {
-            faults.push(Fault { kind: "json_invalid", ..fault("body", format!("JSON decode error: {error}")) });
+            faults
+                .push(Fault { kind: "json_invalid", ..fault("body", format!("JSON decode error: {error}")) });
             return Ok(None);
         }
     };
@@ -130,7 +135,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")))
+            .collect()
     }
 
     #[test]
@@ -148,7 +156,13 @@ mod tests {
 
     #[test]
     fn binary_events_take_their_attributes_from_headers_and_any_body() {
-        let base = [("ce-specversion", "1.0"), ("ce-type", "t"), ("ce-source", "s%20%C3%A9"), ("ce-id", "1"), ("ce-team", "sre")];
+        let base = [
+            ("ce-specversion", "1.0"),
+            ("ce-type", "t"),
+            ("ce-source", "s%20%C3%A9"),
+            ("ce-id", "1"),
+            ("ce-team", "sre"),
+        ];
         for (media, body, payload) in [
             ("application/json", &b"{\"a\":1}"[..], r#"{"a":1}"#),
             ("text/plain", b"hello", r#"{"data":"hello"}"#),

@@ -100,9 +100,13 @@ fn index_of(fault: &Fault) -> Option<usize> {
 async fn no_list(door: &Door, bytes: &Bytes) -> Failure {
     let input = if bytes.is_empty() { Value::Null } else { String::from_utf8_lossy(bytes).into() };
     let shown = input.to_string();
-    let (kind, msg) =
-        if bytes.is_empty() { ("missing", "Field required") } else { ("list_type", "Input should be a valid list") };
-    let faults = vec![Fault { kind, loc: vec![Loc::Field("body".into())], msg: msg.into(), input, ctx: None }];
+    let (kind, msg) = if bytes.is_empty() {
+        ("missing", "Field required")
+    } else {
+        ("list_type", "Input should be a valid list")
+    };
+    let faults =
+        vec![Fault { kind, loc: vec![Loc::Field("body".into())], msg: msg.into(), input, ctx: None }];
     refuse(door, ROUTE, &faults, bytes).await;
     reply::faults(&faults, &shown).into()
 }
@@ -110,7 +114,8 @@ async fn no_list(door: &Door, bytes: &Bytes) -> Failure {
 /// Stores the good events of a list and answers what is wrong with the others.
 async fn store_good_ones(door: &Door, text: &str) -> Result<Response, Failure> {
     let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) else {
-        let faults = Event::parse_list(text).err().unwrap_or_else(|| vec![fault("the body is no list".into())]);
+        let faults =
+            Event::parse_list(text).err().unwrap_or_else(|| vec![fault("the body is no list".into())]);
         refuse(door, ROUTE, &faults, text.as_bytes()).await;
         return Err(refusal(&faults, text));
     };

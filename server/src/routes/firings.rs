@@ -48,12 +48,12 @@ pub async fn list(State(door): State<Arc<Door>>, uri: Uri) -> Answer {
 pub async fn read(State(door): State<Arc<Door>>, Path(id): Path<String>) -> Answer {
     let id = query::id(&id)?;
     let reader = door.engine.history().clone();
-    let (found, told) = blocking(move || Ok((reader.get(id)?, action_events(&reader, id)?)))
-        .await
-        .map_err(unreadable)?;
-    let event = found.as_ref().and_then(parsed).filter(|event| {
-        event["event"].as_str().is_some_and(|name| NAMES.contains(&name))
-    });
+    let (found, told) =
+        blocking(move || Ok((reader.get(id)?, action_events(&reader, id)?))).await.map_err(unreadable)?;
+    let event = found
+        .as_ref()
+        .and_then(parsed)
+        .filter(|event| event["event"].as_str().is_some_and(|name| NAMES.contains(&name)));
     let Some(event) = event else {
         return Ok(reply::detail(StatusCode::NOT_FOUND, format!("Firing {id} not found")));
     };
@@ -145,13 +145,22 @@ mod tests {
     fn an_action_is_put_together_from_what_was_told_of_it() {
         let event = |name: &str, payload: Value| json!({"event": name, "id": "e", "payload": payload});
         let actions = actions_of(&[
-            event("prefect.automation.action.triggered", json!({"invocation": "a", "action_index": 0, "action_type": "do-nothing"})),
-            event("prefect.automation.action.triggered", json!({"invocation": "b", "action_index": 1, "action_type": "call-webhook"})),
+            event(
+                "prefect.automation.action.triggered",
+                json!({"invocation": "a", "action_index": 0, "action_type": "do-nothing"}),
+            ),
+            event(
+                "prefect.automation.action.triggered",
+                json!({"invocation": "b", "action_index": 1, "action_type": "call-webhook"}),
+            ),
             event("prefect.automation.action.executed", json!({"invocation": "a"})),
             event("prefect.automation.action.failed", json!({"invocation": "b", "reason": "404"})),
             event("pavlov.automation.action.redriven", json!({"invocation": "b"})),
         ]);
-        assert_eq!((&actions["a"]["result"], &actions["b"]["result"]), (&json!("executed"), &json!("pending")));
+        assert_eq!(
+            (&actions["a"]["result"], &actions["b"]["result"]),
+            (&json!("executed"), &json!("pending"))
+        );
         assert_eq!(actions["b"]["told"].as_array().map(Vec::len), Some(3));
     }
 }

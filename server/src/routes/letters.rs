@@ -64,7 +64,9 @@ pub async fn discard(State(door): State<Arc<Door>>, request: Request) -> Answer 
 pub fn shown(entry: &Entry) -> Value {
     let action = &entry.action;
     let (since, reason, due) = match &entry.standing {
-        Standing::Held { since, reason } | Standing::Dead { since, reason } => (Some(since), Some(reason), None),
+        Standing::Held { since, reason } | Standing::Dead { since, reason } => {
+            (Some(since), Some(reason), None)
+        }
         Standing::Waiting { due } => (None, entry.last_reason.as_ref(), Some(due)),
         Standing::Running | Standing::Started => (None, entry.last_reason.as_ref(), None),
     };
@@ -113,7 +115,8 @@ async fn carry_out(door: &Door, command: Command) -> Answer {
 }
 
 fn list(door: &Door, uri: &Uri, name: &str, chosen: impl Fn(&Entry) -> bool) -> Answer {
-    let limit = query::read(uri, "limit", |r: &mut Reader<'_>| r.integer_within(0, ENTRIES_MAX))?.unwrap_or(ENTRIES);
+    let limit =
+        query::read(uri, "limit", |r: &mut Reader<'_>| r.integer_within(0, ENTRIES_MAX))?.unwrap_or(ENTRIES);
     let offset = query::read(uri, "offset", |r: &mut Reader<'_>| r.integer_at_least(0))?.unwrap_or(0);
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     let (entries, total) = door.engine.read(|state| {

@@ -46,7 +46,11 @@ fn machine(page: &mut Page, door: &Door) {
     page.sample("events_refused_total", &[("where", "machine")], counts.refused);
     page.counter("events_waited_total", "Events that waited for the one they follow.", counts.waited);
     page.counter("events_waited_in_vain_total", "Events that went on without it.", counts.waited_in_vain);
-    page.counter("events_too_deep_total", "Events not evaluated: too many automations in a row.", counts.too_deep);
+    page.counter(
+        "events_too_deep_total",
+        "Events not evaluated: too many automations in a row.",
+        counts.too_deep,
+    );
     page.counter("firings_total", "Firings.", counts.firings);
     page.family("actions_total", "counter", "Actions that came to their end, and attempts repeated.");
     page.sample("actions_total", &[("result", "executed")], counts.actions_executed);
@@ -56,9 +60,21 @@ fn machine(page: &mut Page, door: &Door) {
     let late = counts.deadline_late_micros_max as f64 / 1e6;
     page.gauge("deadline_lateness_seconds_max", "Lateness of the latest deadline since the start.", late);
     page.gauge("triggers_without_index", "Triggers that every event is compared with.", residual);
-    page.counter("machine_panics_total", "Records that made the machine fail.", gauges.panics.load(Ordering::Relaxed));
-    page.counter("state_commits_total", "Batches of the state made durable.", gauges.commits.load(Ordering::Relaxed));
-    page.gauge("attempts_running", "Attempts at actions under way.", gauges.attempts_running.load(Ordering::Relaxed));
+    page.counter(
+        "machine_panics_total",
+        "Records that made the machine fail.",
+        gauges.panics.load(Ordering::Relaxed),
+    );
+    page.counter(
+        "state_commits_total",
+        "Batches of the state made durable.",
+        gauges.commits.load(Ordering::Relaxed),
+    );
+    page.gauge(
+        "attempts_running",
+        "Attempts at actions under way.",
+        gauges.attempts_running.load(Ordering::Relaxed),
+    );
 }
 
 fn log(page: &mut Page, door: &Door) {
@@ -74,8 +90,16 @@ fn log(page: &mut Page, door: &Door) {
     page.counter("log_records_total", "Records that these held.", status.counters.records);
     page.counter("log_resends_total", "Records sent again.", status.counters.resends);
     page.counter("log_outages_total", "Times when storing stopped and went on.", status.counters.outages);
-    page.gauge("apply_lag_records", "Durable records that are not applied yet.", last.saturating_sub(applied));
-    page.gauge("records_waiting", "Own records submitted and not applied yet.", door.engine.records_waiting());
+    page.gauge(
+        "apply_lag_records",
+        "Durable records that are not applied yet.",
+        last.saturating_sub(applied),
+    );
+    page.gauge(
+        "records_waiting",
+        "Own records submitted and not applied yet.",
+        door.engine.records_waiting(),
+    );
 }
 
 fn state(page: &mut Page, door: &Door) {
@@ -116,7 +140,8 @@ impl Page {
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let labels: Vec<String> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         writeln!(self.text, "pavlov_{name}{labels} {value}").expect("writing to a string does not fail");
     }

@@ -21,8 +21,10 @@ pub async fn send(State(door): State<Arc<Door>>, request: Request) -> Answer {
     let body = body::required_json(request).await?;
     let action = page::read(&body, |r| {
         let action = Action::read(r)?;
-        let notifies =
-            matches!(action.kind, Kind::SendNotification(_) | Kind::SendEmailNotification(_) | Kind::CallWebhook(_));
+        let notifies = matches!(
+            action.kind,
+            Kind::SendNotification(_) | Kind::SendEmailNotification(_) | Kind::CallWebhook(_)
+        );
         if !notifies {
             r.value_error("only send-notification, send-email-notification and call-webhook can be tried");
             return None;
@@ -54,7 +56,8 @@ fn triggered(action: Action) -> TriggeredAction {
     let mut faults = Faults::new();
     let trigger = Trigger::read(&mut Reader::new(&trigger, "trigger", &mut faults), &mut new_id)
         .expect("the definition above is valid");
-    let event = Arc::new(Event::new(new_id(), now, "pavlov.notify.test", Resource::new("pavlov.notify.test")));
+    let event =
+        Arc::new(Event::new(new_id(), now, "pavlov.notify.test", Resource::new("pavlov.notify.test")));
     let firing = Firing {
         id: new_id(),
         trigger: trigger.id(),

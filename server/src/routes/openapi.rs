@@ -43,9 +43,9 @@ mod tests {
                 assert!(operation["responses"].is_object(), "{method} {path} has no responses");
                 collect(operation, &mut references);
                 let named = path.matches('{').count();
-                let declared = operation["parameters"].as_array().map_or(0, |all| {
-                    all.iter().filter(|parameter| parameter["in"] == "path").count()
-                });
+                let declared = operation["parameters"]
+                    .as_array()
+                    .map_or(0, |all| all.iter().filter(|parameter| parameter["in"] == "path").count());
                 assert_eq!(named, declared, "{method} {path}: parameters in the path");
             }
         }

@@ -18,7 +18,9 @@ const OVERDUE_COUNTED_MAX: usize = 10_000;
 /// The route.
 pub async fn status(State(door): State<Arc<Door>>) -> Answer {
     let reader = door.engine.history().clone();
-    let history = blocking(move || reader.stats()).await.map_err(|error| reply::internal("read the history", &error))?;
+    let history = blocking(move || reader.stats())
+        .await
+        .map_err(|error| reply::internal("read the history", &error))?;
     let (counts, residual) = door.engine.counts();
     let (log_id, first, last) = door.engine.log_range();
     let log = door.engine.log_status();
@@ -57,7 +59,9 @@ pub fn durability(log: &Status) -> String {
     match log.durability {
         Durability::Fdatasync => "acknowledged means synced to this machine's disk (fdatasync)".into(),
         Durability::Stream { replicas, sync_always: true } => {
-            format!("acknowledged means stored by the stream's quorum ({replicas} copies), each synced at once")
+            format!(
+                "acknowledged means stored by the stream's quorum ({replicas} copies), each synced at once"
+            )
         }
         Durability::Stream { replicas, sync_always: false } => format!(
             "acknowledged means stored by the stream's quorum ({replicas} copies); a power cut of all of them at \

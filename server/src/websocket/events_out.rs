@@ -109,7 +109,8 @@ struct Wanted {
 impl Wanted {
     /// Reads `{"type": "filter", "filter": {…}, "backfill": true}`.
     fn read(frame: &[u8], now: Timestamp) -> Result<Self, String> {
-        let frame: Value = serde_json::from_slice(frame).map_err(|_| "Expected 'filter' message".to_owned())?;
+        let frame: Value =
+            serde_json::from_slice(frame).map_err(|_| "Expected 'filter' message".to_owned())?;
         if frame["type"] != "filter" {
             return Err("Expected 'filter' message".into());
         }
@@ -117,7 +118,10 @@ impl Wanted {
         let mut faults = Faults::new();
         let read = EventFilter::read(&mut Reader::new(given, "filter", &mut faults), now);
         let Some(mut filter) = read else {
-            return Err(format!("Invalid filter: {}", faults.first().map_or_else(String::new, ToString::to_string)));
+            return Err(format!(
+                "Invalid filter: {}",
+                faults.first().map_or_else(String::new, ToString::to_string)
+            ));
         };
         let occurred = |name: &str| given["occurred"].get(name).is_some();
         let since = occurred("since").then_some(filter.since);
@@ -126,7 +130,8 @@ impl Wanted {
         filter.ascending = true;
         // Only the newest of each resource has no meaning in a stream.
         filter.resource.distinct = false;
-        let backfill = frame.get("backfill").is_none_or(|wants| wants != &Value::Bool(false) && !wants.is_null());
+        let backfill =
+            frame.get("backfill").is_none_or(|wants| wants != &Value::Bool(false) && !wants.is_null());
         Ok(Self { filter, backfill, since, until })
     }
 
@@ -247,13 +252,15 @@ mod tests {
 
     #[test]
     fn filters_look_back_fifteen_minutes_at_most_and_live_events_have_no_end() {
-        let wanted = Wanted::read(br#"{"type":"filter","filter":{"event":{"prefix":["a."]}}}"#, now()).expect("fine");
+        let wanted =
+            Wanted::read(br#"{"type":"filter","filter":{"event":{"prefix":["a."]}}}"#, now()).expect("fine");
         assert!(wanted.backfill && wanted.filter.ascending);
         assert_eq!(wanted.filter.since.to_string(), "2026-11-20T11:45:00Z");
         let later = now().plus_seconds(3_600);
         let event = Event::new(Uuid::nil(), later, "a.b", pavlov_events::Resource::new("x"));
         assert!(wanted.includes_live(&event));
-        let until = br#"{"type":"filter","backfill":false,"filter":{"occurred":{"until":"2026-11-20T12:30:00Z"}}}"#;
+        let until =
+            br#"{"type":"filter","backfill":false,"filter":{"occurred":{"until":"2026-11-20T12:30:00Z"}}}"#;
         let wanted = Wanted::read(until, now()).expect("fine");
         assert!(!wanted.backfill && !wanted.includes_live(&event));
     }
@@ -264,7 +271,10 @@ mod tests {
             ("nope", "Expected 'filter' message"),
             (r#"{"type":"auth"}"#, "Expected 'filter' message"),
             (r#"{"type":"filter"}"#, "Invalid filter: 'filter' is missing"),
-            (r#"{"type":"filter","filter":{"x":1}}"#, "Invalid filter: filter.x: Extra inputs are not permitted"),
+            (
+                r#"{"type":"filter","filter":{"x":1}}"#,
+                "Invalid filter: filter.x: Extra inputs are not permitted",
+            ),
         ] {
             assert_eq!(Wanted::read(frame.as_bytes(), now()).expect_err("bad"), reason);
         }

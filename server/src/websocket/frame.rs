@@ -130,14 +130,19 @@ impl Decoder {
         let too_large = before.saturating_add(head.payload_bytes) > self.message_bytes_max as u64;
         let here = (buffer.len() - head.head_bytes) as u64;
         // Of a frame to be passed over, only its beginning is waited for.
-        let wanted = if too_large { head.payload_bytes.min(HEAD_BYTES_MAX as u64) } else { head.payload_bytes };
+        let wanted =
+            if too_large { head.payload_bytes.min(HEAD_BYTES_MAX as u64) } else { head.payload_bytes };
         if here < wanted {
             buffer.reserve(head.head_bytes + wanted as usize - buffer.len());
             return Ok(Step::Wait);
         }
         if begins && head.last && !too_large {
             let payload = head.take(buffer);
-            return Ok(Step::Whole(if head.opcode == 1 { Message::Text(payload) } else { Message::Binary(payload) }));
+            return Ok(Step::Whole(if head.opcode == 1 {
+                Message::Text(payload)
+            } else {
+                Message::Binary(payload)
+            }));
         }
         let open = self.open.get_or_insert_with(|| Open {
             text: head.opcode == 1,

@@ -8,8 +8,8 @@ use crate::reply;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::{Response as HttpResponse, StatusCode};
 use axum::response::Response;
@@ -40,8 +40,10 @@ where
         && has_token(headers, &UPGRADE, "websocket")
         && has_token(headers, &SEC_WEBSOCKET_VERSION, "13");
     let greets = has_token(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
-    let (Some(accept), true, Some(on_upgrade)) = (key, fits, request.extensions_mut().remove::<OnUpgrade>()) else {
-        let mut response = reply::detail(StatusCode::UPGRADE_REQUIRED, "this route speaks WebSocket, version 13");
+    let (Some(accept), true, Some(on_upgrade)) = (key, fits, request.extensions_mut().remove::<OnUpgrade>())
+    else {
+        let mut response =
+            reply::detail(StatusCode::UPGRADE_REQUIRED, "this route speaks WebSocket, version 13");
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     };
@@ -110,7 +112,9 @@ pub async fn next_text(socket: &mut Socket) -> Option<bytes::Bytes> {
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
-    })
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
 }
