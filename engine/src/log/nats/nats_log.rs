@@ -17,7 +17,6 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc,
     },
-    time::Duration,
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -28,11 +27,9 @@ use uuid::Uuid;
 
 /// Groups on their way to the reader; what waits behind them is on the server.
 const GROUPS_AHEAD: usize = 8;
-/// How long closing waits for the server, and then for the reader.
-const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// The log on NATS. Closed when dropped. Waits at most 10 s for a server that is away, then gives up what it has not
-/// acknowledged.
+/// The log on NATS. Closed when dropped. Closing waits [`Options::close_timeout`] for a server that is away, then gives
+/// up what it has not acknowledged.
 pub struct NatsLog {
     shared: Arc<Shared>,
     entries_taken: AtomicBool,
@@ -199,9 +196,10 @@ impl Log for NatsLog {
         let Some(Running { runtime, publisher, follower }) = self.running().take() else { return };
         let shared = self.shared.clone();
         // The follower has its own limit, so that a slow server does not take the reader's time.
+        let wait = shared.options.close_timeout;
         let closing = async move {
             shared.advance(Stage::Publishing);
-            let published = tokio::time::timeout(CLOSE_MAX, publisher).await;
+            let published = tokio::time::timeout(wait, publisher).await;
             if published.is_err() {
                 tracing::error!(
                     records = shared.unseen_count(),
@@ -210,7 +208,7 @@ impl Log for NatsLog {
             }
             shared.advance(Stage::Delivering);
             if let Some(follower) = follower {
-                let _ = tokio::time::timeout(CLOSE_MAX, follower).await;
+                let _ = tokio::time::timeout(wait, follower).await;
             }
             shared.advance(Stage::Ended);
             Ok(())

@@ -32,6 +32,8 @@ pub struct Options {
     pub stall_timeout: Duration,
     /// For connecting and for single requests. Default 5 s.
     pub request_timeout: Duration,
+    /// How long closing waits for the server, and then for the reader. Default 10 s.
+    pub close_timeout: Duration,
 }
 
 impl Options {
@@ -51,6 +53,7 @@ impl Options {
             ack_timeout: Duration::from_secs(2),
             stall_timeout: Duration::from_millis(250),
             request_timeout: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(10),
         }
     }
 

@@ -6,7 +6,7 @@ mod setup;
 
 use super::super::contract::{Bench, append, check, contract, receive, record};
 use super::super::{Durability, Log, Source};
-use super::{NatsLog, Options};
+use super::NatsLog;
 use server::Server;
 
 contract!(Server::start());
@@ -69,7 +69,11 @@ fn two_processes_read_the_same_order() {
     let logs = [NatsLog::open(server.options()).unwrap(), NatsLog::open(server.options()).unwrap()];
     assert_eq!(logs[0].id(), logs[1].id());
     let mut readers = logs.each_ref().map(|log| log.entries(1).unwrap());
-    std::thread::scope(|scope| logs.each_ref().map(|log| scope.spawn(|| append(log, 1..=1_000))));
+    std::thread::scope(|scope| {
+        for log in &logs {
+            scope.spawn(|| append(log, 1..=1_000));
+        }
+    });
     let read = readers.each_mut().map(|reader| receive(reader, 2_000));
     assert_eq!(read[0], read[1]);
 }
