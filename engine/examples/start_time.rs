@@ -42,7 +42,8 @@ async fn fill(engine: &Engine, events: usize, buckets: usize) -> Outcome<()> {
     for start in (0..events).step_by(500) {
         let group = (start..start + 500).map(|n| {
             let name = if n < buckets { "count" } else { "other" };
-            let mut event = Event::new(ids.next_uuid(), now, name, Resource::new(format!("host.{}", n % 100_000)));
+            let mut event =
+                Event::new(ids.next_uuid(), now, name, Resource::new(format!("host.{}", n % 100_000)));
             event.payload = r#"{"value":12345,"text":"some text that is about as long as usual"}"#.into();
             event
         });
@@ -67,7 +68,8 @@ fn copy(from: &Path, to: &Path) -> Outcome<()> {
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let argument = |n: usize, or: usize| std::env::args().nth(n).and_then(|text| text.parse().ok()).unwrap_or(or);
+    let argument =
+        |n: usize, or: usize| std::env::args().nth(n).and_then(|text| text.parse().ok()).unwrap_or(or);
     let (events, buckets) = (argument(1, 1_000_000), argument(2, 100_000));
     let (dir, killed) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let engine = Engine::start(options(dir.path())).await?;
@@ -81,7 +83,11 @@ async fn main() -> Outcome<()> {
         let began = Instant::now();
         let engine = Engine::start(options(path)).await?;
         let took = began.elapsed().as_secs_f64() * 1e3;
-        println!("{name}: {took:.0} ms, {} buckets due, {:.1} MiB", engine.handle().read(|s| s.deadlines.len()), resident_mib());
+        println!(
+            "{name}: {took:.0} ms, {} buckets due, {:.1} MiB",
+            engine.handle().read(|s| s.deadlines.len()),
+            resident_mib()
+        );
         engine.stop().await;
     }
     Ok(())
