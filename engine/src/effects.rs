@@ -117,7 +117,9 @@ impl Job {
                     tracing::error!(entry = %entry, %error, "an outcome is too large for the log");
                     return None;
                 }
-                Err(SubmitError::Busy { .. } | SubmitError::DiskFull { .. }) => tokio::time::sleep(PAUSE).await,
+                Err(SubmitError::Busy { .. } | SubmitError::DiskFull { .. }) => {
+                    tokio::time::sleep(PAUSE).await
+                }
             }
         }
     }
