@@ -97,7 +97,7 @@ impl Applier {
         // After a failure the state may be half changed: what the store holds is right, and the log has the rest.
         let closing = if ended.is_none() { self.commit() } else { Ok(()) };
         let failure = ended.or(self.persister.finish().err()).or(closing.err());
-        self.inner.submitter.close();
+        self.inner.submitter.abandon();
         self.inner.progress.send_modify(|progress| progress.failure.clone_from(&failure));
         failure
     }

@@ -7,6 +7,7 @@ use crate::handle::Handle;
 use crate::ledger::{Outcome, Report};
 use crate::machine::Reply;
 use crate::record::Body;
+use crate::submit::Told;
 use crate::world::EngineWorld;
 use pavlov_actions::{Attempt, TriggeredAction, Verdict};
 use pavlov_events::Uuid;
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Attempts at one target at the same time.
 const PER_TARGET: usize = 32;
@@ -93,21 +94,24 @@ impl Job {
         }
         let world = self.world.for_action(self.depth);
         let attempt = pavlov_actions::act(&self.action, &world).await;
-        self.report(report_of(attempt)).await;
+        // Dropping the receiver is not waiting.
+        drop(self.report(report_of(attempt)).await);
     }
 
     /// Whether the attempt may be made: its beginning is in the log, and nobody else began it.
     async fn begin(&self) -> bool {
-        matches!(self.report(Report::Started).await, Some(Reply::Begin(true)))
+        let Some(told) = self.report(Report::Started).await else { return false };
+        matches!(told.await, Ok(Ok(Reply::Begin(true))))
     }
 
-    /// Appends an outcome, as often as it takes.
-    async fn report(&self, report: Report) -> Option<Reply> {
+    /// Appends an outcome, as often as it takes. Once the log has taken it, nobody needs to wait: should the
+    /// process die before it is durable, the attempt is made again.
+    async fn report(&self, report: Report) -> Option<oneshot::Receiver<Told>> {
         let (entry, attempt, epoch) = (self.action.id, self.attempt, self.epoch);
         let body = Body::Outcome(Box::new(Outcome { entry, attempt, epoch, report }));
         loop {
-            match self.handle.tell(body.clone()).await {
-                Ok(reply) => return Some(reply),
+            match self.handle.inner.submitter.submit(body.clone()) {
+                Ok(told) => return Some(told),
                 Err(SubmitError::Internal | SubmitError::Stopped) => return None,
                 Err(error @ SubmitError::TooLarge { .. }) => {
                     tracing::error!(entry = %entry, %error, "an outcome is too large for the log");

@@ -13,6 +13,7 @@ pub mod deadlines;
 mod effects;
 pub mod engine;
 pub mod error;
+pub mod events_stream;
 pub mod handle;
 pub mod history;
 pub mod ledger;

@@ -94,6 +94,14 @@ impl Submitter {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).queue.len()
     }
 
+    /// Nothing comes back any more: who still waits is told that the engine has stopped.
+    pub fn abandon(&self) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.closed = true;
+        // Dropping a sender wakes its receiver.
+        pending.queue.clear();
+    }
+
     /// Takes nothing more.
     pub fn close(&self) {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
