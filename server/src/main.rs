@@ -1,6 +1,7 @@
 //! The `pavlov` binary: the command line, and with `server start` the server.
 
 mod cli;
+mod settings;
 
 use clap::Parser;
 use std::process::ExitCode;

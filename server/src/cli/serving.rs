@@ -1,0 +1,1 @@
+//! Serving HTTP: placeholder until the routes are merged.
