@@ -5,9 +5,11 @@ use crate::applier::Applier;
 pub use crate::applier::Retention;
 use crate::effects::Effects;
 use crate::error::{Error, SubmitError, file};
+use crate::events_stream::{self, EventsStream};
 use crate::handle::{Gauges, Handle, Inner, Progress};
 use crate::history::{self, History};
 use crate::log::Log;
+use crate::log::nats::NatsLog;
 use crate::log::segment::SegmentLog;
 use crate::machine::Machine;
 use crate::persist::Persister;
@@ -32,6 +34,19 @@ use tokio::task::AbortHandle;
 pub enum LogOptions {
     /// In our own segments below the data directory.
     Embedded(crate::log::segment::Options),
+    /// In a JetStream stream; the events are copied to another one.
+    Nats(Box<NatsOptions>),
+}
+
+/// What the NATS back end needs.
+#[derive(Clone)]
+pub struct NatsOptions {
+    /// The log's stream.
+    pub log: crate::log::nats::Options,
+    /// A connection for the copy of the events and for `publish-nats`.
+    pub client: async_nats::Client,
+    /// Bytes of the copy of the events that are kept.
+    pub events_bytes_max: i64,
 }
 
 /// What an engine needs.
@@ -58,7 +73,8 @@ pub struct Options {
 pub struct Engine {
     handle: Handle,
     applier: JoinHandle<Option<String>>,
-    clock: AbortHandle,
+    /// The deadline clock and the copy of the events.
+    tasks: Vec<AbortHandle>,
     log: Arc<dyn Log>,
     secrets: Arc<SecretBox>,
 }
@@ -72,7 +88,7 @@ impl Engine {
     pub async fn start(options: Options) -> Result<Self, Error> {
         let runtime = tokio::runtime::Handle::current();
         std::fs::create_dir_all(&options.data).map_err(file(&options.data))?;
-        let log = open_log(&options).await?;
+        let log = open_log(&options.log).await?;
         let secrets = match options.secrets {
             Some(secrets) => secrets,
             None => SecretBox::open(&options.data.join("secret.key"))?,
@@ -124,9 +140,17 @@ impl Engine {
         replayed(&handle, replay_until).await?;
         let mine = lead(&handle, lost, &epoch).await?;
         propose(&handle, options.settings).await?;
-        let clock = tokio::spawn(clock::run(handle.clone(), mine)).abort_handle();
+        let mut tasks = vec![tokio::spawn(clock::run(handle.clone(), mine)).abort_handle()];
+        if let LogOptions::Nats(nats) = options.log {
+            let copy = EventsStream {
+                prefix: nats.log.prefix,
+                replicas: nats.log.replicas,
+                bytes_max: nats.events_bytes_max,
+            };
+            tasks.push(tokio::spawn(events_stream::run(handle.clone(), nats.client, copy)).abort_handle());
+        }
         handle.inner.progress.send_modify(|progress| progress.ready = true);
-        Ok(Self { handle, applier, clock, log, secrets })
+        Ok(Self { handle, applier, tasks, log, secrets })
     }
 
     /// What the rest of the program may ask.
@@ -142,7 +166,7 @@ impl Engine {
     /// Stops: nothing more is taken, what was taken is applied and made durable. Attempts that are under way
     /// are made again after the next start. Returns why the engine had stopped by itself, if it had.
     pub async fn stop(self) -> Option<String> {
-        self.clock.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
         self.handle.inner.submitter.close();
         let log = Arc::clone(&self.log);
         let closed = tokio::task::spawn_blocking(move || log.close()).await;
@@ -155,10 +179,16 @@ impl Engine {
     }
 }
 
-async fn open_log(options: &Options) -> Result<Arc<dyn Log>, Error> {
-    Ok(match &options.log {
-        LogOptions::Embedded(segments) => Arc::new(SegmentLog::open(segments.clone())?),
-    })
+/// Opening waits for a disk or a server, so it happens beside the other tasks.
+async fn open_log(options: &LogOptions) -> Result<Arc<dyn Log>, Error> {
+    let options = options.clone();
+    let opened = tokio::task::spawn_blocking(move || -> Result<Arc<dyn Log>, Error> {
+        Ok(match options {
+            LogOptions::Embedded(segments) => Arc::new(SegmentLog::open(segments)?),
+            LogOptions::Nats(nats) => Arc::new(NatsLog::open(nats.log)?),
+        })
+    });
+    opened.await.unwrap_or_else(|failed| Err(Error::Stopped { reason: failed.to_string() }))
 }
 
 /// Waits until the log's tail is applied.

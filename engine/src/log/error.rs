@@ -1,6 +1,7 @@
 //! What can go wrong with a log.
 
 use std::{io, path::PathBuf};
+use uuid::Uuid;
 
 /// What can go wrong with a log. Messages read after "failed to".
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +70,16 @@ pub enum Error {
     TailLost {
         /// The last position known to have been stored.
         delivered: u64,
-        /// The last one there is.
+        /// The last one there is; `delivered - 1` if another entry stands in its place now.
         last: u64,
+    },
+    /// The stream got another log id: it was made anew, or another replica found its tail lost.
+    #[error("go on with the log {known}: its id is now {found}")]
+    OtherLog {
+        /// The id that the log had.
+        known: Uuid,
+        /// The id that it has.
+        found: Uuid,
     },
     /// [`super::Log::entries`] was called before.
     #[error("read the log twice: its entries are already being read")]

@@ -16,6 +16,7 @@ mod clock;
 #[cfg(test)]
 mod contract;
 mod error;
+mod id;
 pub mod nats;
 mod retention;
 pub mod segment;
@@ -39,7 +40,8 @@ pub type Delivery = Result<Vec<Entry>, Error>;
 pub struct Entry {
     /// Place in the log, from 1, strictly increasing; without gaps in the segment log, the stream sequence on NATS.
     pub position: u64,
-    /// When the log stored it: Unix microseconds, never less than the entry before.
+    /// When the log stored it: Unix microseconds. In the segment log never less than the entry before; on NATS it is
+    /// the server's time, which may step back: the machine takes the largest so far.
     pub time: i64,
     /// Who wrote it.
     pub source: Source,

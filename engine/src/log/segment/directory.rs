@@ -1,6 +1,6 @@
 //! The log's directory: its lock, its identity, its segment files.
 
-use super::super::Error;
+use super::super::{Error, id::random_id};
 use super::frame::{MAGIC, SEGMENT_HEADER_BYTES};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -75,12 +75,6 @@ pub(super) fn set_identity(directory: &Path, id: Uuid) -> Result<(), Error> {
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(Error::file("write", &beside))?;
     fs::rename(&beside, &path).map_err(Error::file("rename", &beside))?;
     sync(directory)
-}
-
-pub(super) fn random_id() -> Uuid {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).expect("the system gives random bytes");
-    uuid::Builder::from_random_bytes(random).into_uuid()
 }
 
 /// Makes names durable.
