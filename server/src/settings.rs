@@ -50,7 +50,8 @@ pub struct Settings {
     pub networks: Vec<Network>,
     /// Whether log lines are JSON.
     pub log_lines_json: bool,
-    sources: BTreeMap<&'static str, Source>,
+    /// Where each value that is not a default came from, by key.
+    pub sources: BTreeMap<&'static str, Source>,
 }
 
 /// Where the log lies.
@@ -68,6 +69,8 @@ pub struct LogSettings {
     pub nats_credentials: Option<PathBuf>,
     /// Certificates of an own authority.
     pub nats_certificates: Option<PathBuf>,
+    /// Bytes of the events' copy that are kept in NATS.
+    pub nats_events_bytes_max: i64,
     /// Bytes of a segment.
     pub segment_bytes: u64,
     /// Bytes that may wait to become durable.
@@ -134,6 +137,7 @@ impl Default for Settings {
                 nats_sync_always: false,
                 nats_credentials: None,
                 nats_certificates: None,
+                nats_events_bytes_max: 10 << 30,
                 segment_bytes: segments.segment_bytes,
                 queue_bytes_max: segments.queue_bytes_max as u64,
                 queue_records_max: segments.queue_records_max as u64,
@@ -142,7 +146,14 @@ impl Default for Settings {
             history_segment_bytes: pavlov_engine::history::Options::default().segment_bytes,
             history_age: retention.age,
             history_bytes_max: retention.bytes_max,
-            smtp: SmtpSettings { host: None, port: None, tls: "tls", user: None, password_file: None, from: None },
+            smtp: SmtpSettings {
+                host: None,
+                port: None,
+                tls: "tls",
+                user: None,
+                password_file: None,
+                from: None,
+            },
             programs: Vec::new(),
             networks: Vec::new(),
             log_lines_json: false,
@@ -200,7 +211,8 @@ impl Settings {
         let key = find(name)?;
         // Nothing given is the default, so that a file may name a key and leave it open.
         if !value.is_null() {
-            (key.set)(self, value).map_err(|allowed| format!("{name} is {value}, and should be {allowed}"))?;
+            (key.set)(self, value)
+                .map_err(|allowed| format!("{name} is {value}, and should be {allowed}"))?;
             self.sources.insert(key.name, source);
         }
         Ok(())
@@ -219,10 +231,14 @@ impl Settings {
         }
         let smtp = &self.smtp;
         if smtp.host.is_some() && smtp.from.is_none() {
-            return Err(CliError::Usage("smtp.from should be set where smtp.host is: it is the sender of every mail".into()));
+            return Err(CliError::Usage(
+                "smtp.from should be set where smtp.host is: it is the sender of every mail".into(),
+            ));
         }
         if smtp.user.is_some() != smtp.password_file.is_some() {
-            return Err(CliError::Usage("smtp.user and smtp.password_file belong together: give both or none".into()));
+            return Err(CliError::Usage(
+                "smtp.user and smtp.password_file belong together: give both or none".into(),
+            ));
         }
         Ok(())
     }
@@ -248,7 +264,8 @@ fn key_of_variable(variable: &str) -> Option<String> {
 
 /// The keys of a settings file with their values.
 fn read_file(text: &str) -> Result<Vec<(String, Value)>, String> {
-    let yaml: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).map_err(|error| format!("not YAML: {error}"))?;
+    let yaml: serde_yaml_ng::Value =
+        serde_yaml_ng::from_str(text).map_err(|error| format!("not YAML: {error}"))?;
     let value = serde_json::to_value(yaml).map_err(|error| format!("not YAML: {error}"))?;
     let sections = match value {
         Value::Null => return Ok(Vec::new()),
@@ -341,11 +358,13 @@ mod tests {
 
     #[test]
     fn variables_of_others_are_left_alone_and_ours_are_checked() {
-        let injected = [("PAVLOV_SERVER_PORT", "tcp://10.0.0.1:4200"), ("PAVLOV_API_URL", "x"), ("PAVLOV_LOG", "debug")];
+        let injected =
+            [("PAVLOV_SERVER_PORT", "tcp://10.0.0.1:4200"), ("PAVLOV_API_URL", "x"), ("PAVLOV_LOG", "debug")];
         assert_eq!(load("", &injected, None).expect("sound").port, 4200);
         let error = load("", &[("PAVLOV_SERVER__PROT", "1")], None).expect_err("unknown");
         assert!(error.contains("PAVLOV_SERVER__PROT") && error.contains("'server.port'"), "{error}");
-        let settings = load("", &[("PAVLOV_COMMANDS__ALLOWED", "/bin/df,/bin/ls"), ("PAVLOV_DATA", "/x")], None);
+        let settings =
+            load("", &[("PAVLOV_COMMANDS__ALLOWED", "/bin/df,/bin/ls"), ("PAVLOV_DATA", "/x")], None);
         let settings = settings.expect("sound");
         assert_eq!((settings.programs.len(), settings.data), (2, PathBuf::from("/x")));
     }
@@ -357,7 +376,8 @@ mod tests {
             let shown = (key.show)(&Settings::default());
             let mut settings = Settings::default();
             if !shown.is_null() {
-                (key.set)(&mut settings, &shown).unwrap_or_else(|error| panic!("{} {shown}: {error}", key.name));
+                (key.set)(&mut settings, &shown)
+                    .unwrap_or_else(|error| panic!("{} {shown}: {error}", key.name));
             }
             let given: Value = serde_json::from_str(key.sample).unwrap_or_else(|_| json!(key.sample));
             (key.set)(&mut settings, &given).unwrap_or_else(|error| panic!("{} {given}: {error}", key.name));
@@ -372,7 +392,11 @@ mod tests {
     fn the_guide_lists_every_key() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/cli.md");
         let guide = std::fs::read_to_string(path).expect("the guide");
-        let missing: Vec<&str> = KEYS.iter().map(|key| key.name).filter(|name| !guide.contains(&format!("| `{name}` |"))).collect();
+        let missing: Vec<&str> = KEYS
+            .iter()
+            .map(|key| key.name)
+            .filter(|name| !guide.contains(&format!("| `{name}` |")))
+            .collect();
         assert!(missing.is_empty(), "docs/guide/cli.md does not list {missing:?}");
     }
 }

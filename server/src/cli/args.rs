@@ -4,7 +4,8 @@ use super::client::Client;
 use super::error::{CliError, EXIT_CODES};
 use super::output::{Format, Output};
 use super::{
-    actions, automations, blocks, check, completion, dead_letters, events, firings, notify, status,
+    actions, automations, blocks, check, completion, dead_letters, events, firings, notify, server, state,
+    status,
 };
 use clap::{Parser, Subcommand};
 
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 pub struct Cli {
     /// Tables for people, or JSON with the API's own fields for programs
     #[arg(long, short, global = true, value_enum, default_value = "table", env = "PAVLOV_OUTPUT")]
+    #[arg(value_name = "table|json", hide_possible_values = true)]
     pub output: Format,
     /// Address of the API [default: $PAVLOV_API_URL, $PREFECT_API_URL, http://127.0.0.1:4200/api]
     #[arg(long, global = true, value_name = "URL")]
@@ -27,6 +29,9 @@ pub struct Cli {
 /// The groups of commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start the server, list its settings
+    #[command(subcommand)]
+    Server(server::Command),
     /// How the server is
     Status,
     /// Tell events, follow them, look them up
@@ -52,6 +57,9 @@ pub enum Command {
     Notify(notify::Command),
     /// Check a file of automations here, without a server
     Check(check::Check),
+    /// Check what is stored, or make it anew, while no server runs
+    #[command(subcommand)]
+    State(state::Command),
     /// Print the completion script of a shell
     Completion(completion::Completion),
 }
@@ -65,6 +73,8 @@ impl Cli {
         let out = Output::new(self.output);
         let client = || Client::new(&api_url(self.api.as_deref(), |name| std::env::var(name).ok()));
         match self.command {
+            Command::Server(command) => server::run(command, &out).await,
+            Command::State(command) => state::run(command, &out).await,
             Command::Status => status::run(&client()?, &out).await,
             Command::Events(command) => events::run(command, &client()?, &out).await,
             Command::Automations(command) => automations::run(command, &client()?, &out).await,

@@ -17,8 +17,10 @@ const PAGE: usize = 200;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create the automations of a file
-    #[command(after_help = "The file is YAML or JSON: one automation, a list, or several YAML documents. It is checked \
-                            whole before anything is sent.")]
+    #[command(
+        after_help = "The file is YAML or JSON: one automation, a list, or several YAML documents. It is checked \
+                            whole before anything is sent."
+    )]
     Create(Create),
     /// List all
     Ls,
@@ -72,8 +74,12 @@ impl Create {
         let file = self.file.display().to_string();
         let (findings, _) = check_text(&text);
         if !findings.is_empty() {
-            let lines: Vec<String> = findings.iter().map(|f| format!("\n  {}", f.line_of_text(&file))).collect();
-            return Err(CliError::Usage(format!("{file} is not sound, and nothing was created:{}", lines.concat())));
+            let lines: Vec<String> =
+                findings.iter().map(|f| format!("\n  {}", f.line_of_text(&file))).collect();
+            return Err(CliError::Usage(format!(
+                "{file} is not sound, and nothing was created:{}",
+                lines.concat()
+            )));
         }
         let declared = declarations::parse(&text).map_err(|f| CliError::Usage(f.line_of_text(&file)))?;
         let plan = self.plan(client, declared).await?;
@@ -84,14 +90,21 @@ impl Create {
                 Ok(value) => made.push(value),
                 Err(failure) => {
                     let before = format!("{} of {count} are done; ", made.len());
-                    return Err(refused(&declaration, failure, &file, if made.is_empty() { "" } else { &before }));
+                    return Err(refused(
+                        &declaration,
+                        failure,
+                        &file,
+                        if made.is_empty() { "" } else { &before },
+                    ));
                 }
             }
         }
         if out.is_json() {
             return out.json(&Value::from(made));
         }
-        let line = |value: &Value| format!("{} {} ({})\n", plain(&value["done"]), plain(&value["name"]), plain(&value["id"]));
+        let line = |value: &Value| {
+            format!("{} {} ({})\n", plain(&value["done"]), plain(&value["name"]), plain(&value["id"]))
+        };
         out.text(&made.iter().map(line).collect::<String>())
     }
 
@@ -147,7 +160,11 @@ fn refused(declaration: &Declaration, failure: Failure, file: &str, before: &str
     if findings.is_empty() {
         let error = CliError::from(failure);
         let text = format!("{before}'{}': {error}", declaration.name().unwrap_or_default());
-        return if matches!(error, CliError::Unreachable(_)) { CliError::Unreachable(text) } else { CliError::Refused(text) };
+        return if matches!(error, CliError::Unreachable(_)) {
+            CliError::Unreachable(text)
+        } else {
+            CliError::Refused(text)
+        };
     }
     let lines: Vec<String> = findings.iter().map(|f| format!("\n  {}", f.line_of_text(file))).collect();
     CliError::Refused(format!("{before}the server refused this:{}", lines.concat()))
@@ -263,7 +280,11 @@ fn not_there(which: &str) -> CliError {
 
 fn ambiguous(name: &str, found: &[Value]) -> CliError {
     let ids: Vec<String> = found.iter().map(|one| format!("\n  {}", plain(&one["id"]))).collect();
-    CliError::Refused(format!("{} have the name '{name}'; give an id instead:{}", counted(found.len(), "automation"), ids.concat()))
+    CliError::Refused(format!(
+        "{} have the name '{name}'; give an id instead:{}",
+        counted(found.len(), "automation"),
+        ids.concat()
+    ))
 }
 
 #[cfg(test)]
@@ -273,7 +294,8 @@ mod tests {
     use crate::cli::testing::Server;
 
     const ID: &str = "0199a5c0-0000-7000-8000-000000000001";
-    const SOUND: &str = "name: a\ntrigger:\n  type: event\n  posture: Reactive\n  threshold: 1\n  within: 0\nactions: []\n";
+    const SOUND: &str =
+        "name: a\ntrigger:\n  type: event\n  posture: Reactive\n  threshold: 1\n  within: 0\nactions: []\n";
 
     struct File(PathBuf);
 
@@ -291,9 +313,18 @@ mod tests {
         }
     }
 
-    async fn create(text: &str, replace: bool, answers: Vec<(u16, Value)>) -> (Result<(), CliError>, Vec<(String, String)>) {
+    async fn create(
+        text: &str,
+        replace: bool,
+        answers: Vec<(u16, Value)>,
+    ) -> (Result<(), CliError>, Vec<(String, String)>) {
         let (file, server) = (File::new(text), Server::new(answers));
-        let done = run(Command::Create(Create { file: file.0.clone(), replace }), &server.client(), &Output::new(Format::Json)).await;
+        let done = run(
+            Command::Create(Create { file: file.0.clone(), replace }),
+            &server.client(),
+            &Output::new(Format::Json),
+        )
+        .await;
         (done, server.asked().into_iter().map(|(method, path, _)| (method, path)).collect())
     }
 
@@ -328,7 +359,10 @@ mod tests {
         let faults = json!({"exception_detail": [{"loc": ["body", "trigger", "EventTrigger", "within"], "msg": "too short", "input": 0}]});
         let (done, _) = create(SOUND, false, vec![(200, json!([])), (422, faults)]).await;
         let error = done.expect_err("refused");
-        assert!(error.code() == 1 && error.to_string().contains(".yaml:6: trigger.within: too short (given: 0)"), "{error}");
+        assert!(
+            error.code() == 1 && error.to_string().contains(".yaml:6: trigger.within: too short (given: 0)"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -346,6 +380,9 @@ mod tests {
             assert!(error.code() == 1 && error.to_string().contains(words), "{error}");
         }
         run(Command::Pause(Which { automation: "a".into() }), &client, &out).await.expect("paused");
-        assert_eq!(server.asked()[4], ("PATCH".into(), format!("/api/automations/{ID}"), json!({"enabled": false})));
+        assert_eq!(
+            server.asked()[4],
+            ("PATCH".into(), format!("/api/automations/{ID}"), json!({"enabled": false}))
+        );
     }
 }

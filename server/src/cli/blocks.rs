@@ -29,7 +29,8 @@ pub struct Show {
 pub async fn run(command: Command, client: &Client, out: &Output) -> Result<(), CliError> {
     match command {
         Command::Ls => {
-            let name = |item: &Value| format!("{}/{}", plain(&item["block_type"]["slug"]), plain(&item["name"]));
+            let name =
+                |item: &Value| format!("{}/{}", plain(&item["block_type"]["slug"]), plain(&item["name"]));
             out.list(
                 &all(client).await?,
                 &[("BLOCK", &name), ("UPDATED", &when("/updated")), ("ID", &field("/id"))],
@@ -52,10 +53,14 @@ pub async fn run(command: Command, client: &Client, out: &Output) -> Result<(), 
 /// The block document with this id or TYPE/NAME.
 pub async fn find(client: &Client, which: &str) -> Result<Value, CliError> {
     let path = match which.split_once('/') {
-        Some((slug, name)) => format!("/block_types/slug/{}/block_documents/name/{}", escaped(slug), escaped(name)),
+        Some((slug, name)) => {
+            format!("/block_types/slug/{}/block_documents/name/{}", escaped(slug), escaped(name))
+        }
         None if pavlov_events::Uuid::parse_str(which).is_ok() => format!("/block_documents/{which}"),
         None => {
-            return Err(CliError::Usage(format!("'{which}' names no block: give TYPE/NAME such as slack-webhook/on-call, or an id")));
+            return Err(CliError::Usage(format!(
+                "'{which}' names no block: give TYPE/NAME such as slack-webhook/on-call, or an id"
+            )));
         }
     };
     match client.get(&path).await {
@@ -70,7 +75,8 @@ pub async fn find(client: &Client, which: &str) -> Result<Value, CliError> {
 async fn all(client: &Client) -> Result<Vec<Value>, CliError> {
     let mut all = Vec::new();
     loop {
-        let page = client.post("/block_documents/filter", &json!({"limit": PAGE, "offset": all.len()})).await?;
+        let page =
+            client.post("/block_documents/filter", &json!({"limit": PAGE, "offset": all.len()})).await?;
         let items = page.as_array().cloned().unwrap_or_default();
         let last = items.len() < PAGE;
         all.extend(items);
@@ -96,7 +102,8 @@ mod tests {
 
     #[tokio::test]
     async fn blocks_are_named_by_type_and_name_or_by_id() {
-        let server = Server::new([(200, json!({"id": "1"})), (404, json!({"detail": "Block document not found"}))]);
+        let server =
+            Server::new([(200, json!({"id": "1"})), (404, json!({"detail": "Block document not found"}))]);
         let client = server.client();
         find(&client, "slack-webhook/on call").await.expect("found");
         let id = "0199a5c0-0000-7000-8000-000000000001";

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 
 /// The files.
 #[derive(Debug, Args)]
-#[command(after_help = "Each fault is one line FILE:LINE: FIELD: what is wrong (given: what is there); exit code 4.")]
+#[command(
+    after_help = "Each fault is one line FILE:LINE: FIELD: what is wrong (given: what is there); exit code 4."
+)]
 pub struct Check {
     /// Files of automations, YAML or JSON; `-` is standard input
     #[arg(required = true, value_name = "FILE")]

@@ -51,8 +51,7 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad("it should begin with http:// or https://"));
         }
-        let mut builder =
-            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
+        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
         // A proxy of the environment never reaches this machine's own loopback.
         if matches!(url.host_str(), Some("localhost" | "[::1]")) || base.contains("//127.") {
             builder = builder.no_proxy();
@@ -92,7 +91,8 @@ impl Client {
         };
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
-        let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after =
+            answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let bytes = answer.bytes().await.map_err(unreachable)?;
         let parsed = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
         match parsed {
@@ -142,7 +142,8 @@ impl From<Failure> for CliError {
         };
         let faults = failure.faults();
         if !faults.is_empty() {
-            let lines: Vec<String> = faults.iter().map(|fault| format!("\n  {}", fault_line(fault))).collect();
+            let lines: Vec<String> =
+                faults.iter().map(|fault| format!("\n  {}", fault_line(fault))).collect();
             return Self::Refused(format!("the server refused this:{}", lines.concat()));
         }
         let words = ["detail", "exception_message", "message"].into_iter().find_map(|name| body.get(name));
@@ -218,7 +219,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_absent_server_has_its_own_code_and_a_way_out() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
         crate::cli::testing::install_tls();
         let client = Client::new(&format!("http://127.0.0.1:{port}/api")).expect("an address");
         let error = CliError::from(client.get("/health").await.expect_err("nobody listens"));

@@ -73,7 +73,8 @@ impl Declaration {
             &mut Reader::new(&self.value, "body", &mut faults),
             &mut pavlov_events::Uuid::nil,
         );
-        let finding = |fault: &pavlov_events::Fault| self.finding(&fault.loc, fault.msg.clone(), Some(&fault.input));
+        let finding =
+            |fault: &pavlov_events::Fault| self.finding(&fault.loc, fault.msg.clone(), Some(&fault.input));
         faults.iter().map(finding).collect()
     }
 
@@ -157,7 +158,8 @@ pub fn parse(text: &str) -> Result<Vec<Declaration>, Finding> {
         match value {
             Value::Null => {}
             Value::Array(items) => list(items, &[], &mut push),
-            Value::Object(mut fields) => match (fields.len(), fields.get_mut("automations").map(Value::take)) {
+            Value::Object(mut fields) => match (fields.len(), fields.get_mut("automations").map(Value::take))
+            {
                 (1, Some(Value::Array(items))) => {
                     list(items, &[Loc::Field("automations".into())], &mut push);
                 }
@@ -234,9 +236,15 @@ mod tests {
     fn findings_name_line_field_and_input() {
         let read = parse(TWO).expect("declarations");
         assert_eq!(read[0].check(), []);
-        let lines: Vec<String> = read[1].check().iter().map(|finding| finding.line_of_text("f.yaml")).collect();
+        let lines: Vec<String> =
+            read[1].check().iter().map(|finding| finding.line_of_text("f.yaml")).collect();
         assert_eq!(lines.len(), 2, "{lines:#?}");
-        assert!(lines[0].starts_with("f.yaml:9: trigger.posture: Input should be 'Reactive' or 'Proactive'"), "{lines:?}");
+        assert!(
+            lines[0].starts_with(
+                "f.yaml:9: trigger.posture: Input should be Posture.Reactive or Posture.Proactive"
+            ),
+            "{lines:?}"
+        );
         assert!(lines[0].ends_with("(given: \"Sideways\")"), "{lines:?}");
         assert!(lines[1].starts_with("f.yaml:13: actions.0.block_document_id: Field required"), "{lines:?}");
     }

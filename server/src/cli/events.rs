@@ -85,7 +85,8 @@ impl Which {
         for (part, full, start, given) in
             [("event", "name", "prefix", &self.name), ("resource", "id", "id_prefix", &self.resource)]
         {
-            let (starts, fulls): (Vec<&String>, Vec<&String>) = given.iter().partition(|one| one.ends_with('*'));
+            let (starts, fulls): (Vec<&String>, Vec<&String>) =
+                given.iter().partition(|one| one.ends_with('*'));
             if !starts.is_empty() && !fulls.is_empty() {
                 return Err(CliError::Usage(format!(
                     "'{}' and '{}' cannot be asked for together: give either starts with * or full ones",
@@ -151,7 +152,10 @@ mod tests {
             let owned = |list: &[&str]| list.iter().map(|&one| one.to_owned()).collect();
             Which { name: owned(name), resource: owned(resource), text: None }.filter().map_err(|e| e.code())
         };
-        assert_eq!(which(&["a", "b"], &["host.*"]), Ok(json!({"event": {"name": ["a", "b"]}, "resource": {"id_prefix": ["host."]}})));
+        assert_eq!(
+            which(&["a", "b"], &["host.*"]),
+            Ok(json!({"event": {"name": ["a", "b"]}, "resource": {"id_prefix": ["host."]}}))
+        );
         assert_eq!(which(&["*"], &[]), Ok(json!({})));
         assert_eq!(which(&["a", "b*"], &[]), Err(2));
         assert_eq!(which(&["a*b"], &[]), Err(2));
@@ -167,6 +171,9 @@ mod tests {
         assert_eq!(found, [1, 2, 3].map(|id| json!({"id": id})));
         let asked = server.asked();
         assert_eq!(asked[0].2["limit"], 3);
-        assert_eq!((asked[1].0.as_str(), asked[1].1.as_str()), ("GET", "/api/events/filter/next?page-token=abc"));
+        assert_eq!(
+            (asked[1].0.as_str(), asked[1].1.as_str()),
+            ("GET", "/api/events/filter/next?page-token=abc")
+        );
     }
 }

@@ -70,13 +70,18 @@ impl Send {
         let occurred = match &self.occurred {
             None => units::now(),
             Some(text) => Timestamp::parse(text).ok_or_else(|| {
-                CliError::Usage(format!("--occurred '{text}' is no time: give one such as 2026-11-20T20:04:21Z"))
+                CliError::Usage(format!(
+                    "--occurred '{text}' is no time: give one such as 2026-11-20T20:04:21Z"
+                ))
             })?,
         };
         let mut resource = Map::new();
         resource.insert("prefect.resource.id".into(), self.resource.clone().into());
         resource.extend(self.label.iter().map(|(name, value)| (name.clone(), value.clone().into())));
-        let related = self.related.iter().map(|(role, id)| json!({"prefect.resource.id": id, "prefect.resource.role": role}));
+        let related = self
+            .related
+            .iter()
+            .map(|(role, id)| json!({"prefect.resource.id": id, "prefect.resource.role": role}));
         Ok(json!({
             "occurred": occurred,
             "event": self.name,
@@ -98,7 +103,9 @@ impl Send {
         };
         match serde_json::from_str::<Value>(&text) {
             Ok(payload) if payload.is_object() => Ok(payload),
-            Ok(_) => Err(CliError::Usage("--payload should be a JSON object, such as '{\"code\": 3}'".into())),
+            Ok(_) => {
+                Err(CliError::Usage("--payload should be a JSON object, such as '{\"code\": 3}'".into()))
+            }
             Err(error) => Err(CliError::Usage(format!("--payload is not JSON: {error}"))),
         }
     }
@@ -161,7 +168,8 @@ fn stopped(failure: Failure, file: &std::path::Path, key: Uuid, (done, total): (
 fn read_events(text: &str) -> Result<Vec<Value>, CliError> {
     let list = text.trim_start().starts_with('[');
     let events: Vec<Value> = if list {
-        serde_json::from_str(text).map_err(|error| CliError::Usage(format!("the list is not JSON: {error}")))?
+        serde_json::from_str(text)
+            .map_err(|error| CliError::Usage(format!("the list is not JSON: {error}")))?
     } else {
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let read = |(number, line)| {
@@ -171,7 +179,9 @@ fn read_events(text: &str) -> Result<Vec<Value>, CliError> {
         lines.map(read).collect::<Result<_, _>>()?
     };
     match events.iter().position(|event| !event.is_object()) {
-        Some(index) => Err(CliError::Usage(format!("event {} is no JSON object, and nothing was sent", index + 1))),
+        Some(index) => {
+            Err(CliError::Usage(format!("event {} is no JSON object, and nothing was sent", index + 1)))
+        }
         None => Ok(events),
     }
 }
@@ -223,18 +233,29 @@ mod tests {
         let rest = ["--payload", "{\"n\": 1}", "--occurred", "2026-11-20T20:04:21Z"];
         let event = send(&[&words[..], &rest].concat()).expect("sound").event().expect("an event");
         assert_eq!(event["resource"], json!({"prefect.resource.id": "job.a", "team": "sre"}));
-        assert_eq!(event["related"], json!([{"prefect.resource.id": "host.1", "prefect.resource.role": "host"}]));
-        assert_eq!((&event["payload"], &event["occurred"]), (&json!({"n": 1}), &json!("2026-11-20T20:04:21Z")));
+        assert_eq!(
+            event["related"],
+            json!([{"prefect.resource.id": "host.1", "prefect.resource.role": "host"}])
+        );
+        assert_eq!(
+            (&event["payload"], &event["occurred"]),
+            (&json!({"n": 1}), &json!("2026-11-20T20:04:21Z"))
+        );
         pavlov_events::Event::parse(&event.to_string(), None).expect("what the server takes");
     }
 
     #[test]
     fn what_makes_no_event_is_a_wrong_use() {
-        for words in [&["a"][..], &[], &["a", "--resource", "b", "--label", "x"], &["-f", "x", "--resource", "y"]] {
+        for words in
+            [&["a"][..], &[], &["a", "--resource", "b", "--label", "x"], &["-f", "x", "--resource", "y"]]
+        {
             assert!(send(words).is_err(), "{words:?}");
         }
-        for (option, value) in [("--payload", "[1]"), ("--payload", "{"), ("--occurred", "noon"), ("--payload", "@/none")] {
-            let error = send(&["a", "--resource", "b", option, value]).expect("words").event().expect_err("no event");
+        for (option, value) in
+            [("--payload", "[1]"), ("--payload", "{"), ("--occurred", "noon"), ("--payload", "@/none")]
+        {
+            let error =
+                send(&["a", "--resource", "b", option, value]).expect("words").event().expect_err("no event");
             assert_eq!(error.code(), 2, "{value}");
         }
     }
@@ -243,7 +264,9 @@ mod tests {
     fn files_are_lists_or_lines() {
         assert_eq!(read_events("\n{\"a\": 1}\n\n{}\n").expect("lines").len(), 2);
         assert_eq!(read_events(" [{\"a\": 1}]").expect("a list").len(), 1);
-        for (text, needle) in [("{}\n{", "line 2"), ("[{}, 3]", "event 2"), ("[", "the list"), ("3", "event 1")] {
+        for (text, needle) in
+            [("{}\n{", "line 2"), ("[{}, 3]", "event 2"), ("[", "the list"), ("3", "event 1")]
+        {
             let error = read_events(text).expect_err("no events").to_string();
             assert!(error.contains(needle), "{error}");
         }
@@ -266,7 +289,9 @@ mod tests {
         let server = Server::new([(204, Value::Null)]);
         let sending = send(&["-f", name, "--resume", resume]).expect("sound");
         sending.run(&server.client(), &out).await.expect("sent");
-        let ids = |events: &Value| events.as_array().expect("a list").iter().map(|e| e["id"].clone()).collect::<Vec<_>>();
+        let ids = |events: &Value| {
+            events.as_array().expect("a list").iter().map(|e| e["id"].clone()).collect::<Vec<_>>()
+        };
         assert_eq!(ids(&server.asked()[0].2), ids(&tried));
         assert_eq!(ids(&tried).len(), 50);
         std::fs::remove_file(file).expect("removed");
@@ -275,7 +300,6 @@ mod tests {
     #[tokio::test]
     async fn a_busy_server_gets_the_batch_again() {
         let server = Server::new([(503, json!({"detail": "busy"})), (204, Value::Null)]);
-        tokio::time::pause();
         send_batch(&server.client(), &[json!({"id": "1"})]).await.expect("sent at last");
         let asked = server.asked();
         assert_eq!(asked[0], asked[1]);

@@ -25,8 +25,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Which events, and from when.
 #[derive(Debug, Args)]
-#[command(after_help = "With --output json each event is one line. A lost connection is made again, and what was \
-                        missed meanwhile is shown; interrupt with Ctrl-C.")]
+#[command(
+    after_help = "With --output json each event is one line. A lost connection is made again, and what was \
+                        missed meanwhile is shown; interrupt with Ctrl-C."
+)]
 pub struct Tail {
     #[command(flatten)]
     which: Which,
@@ -93,9 +95,12 @@ impl Tail {
             return Err(CliError::Usage("`events tail` speaks plain http:// only, for now".into()));
         };
         let unreachable = |error: &dyn std::fmt::Display| {
-            CliError::Unreachable(format!("cannot follow events at {url}: {error}; is the server there? `pavlov status`"))
+            CliError::Unreachable(format!(
+                "cannot follow events at {url}: {error}; is the server there? `pavlov status`"
+            ))
         };
-        let mut request = format!("ws://{rest}").into_client_request().map_err(|error| unreachable(&error))?;
+        let mut request =
+            format!("ws://{rest}").into_client_request().map_err(|error| unreachable(&error))?;
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("prefect"));
         let (mut socket, _) =
             tokio_tungstenite::connect_async(request).await.map_err(|error| unreachable(&error))?;
@@ -104,7 +109,10 @@ impl Tail {
         if let Some(since) = since {
             filter["occurred"] = json!({"since": since});
         }
-        let asks = [json!({"type": "auth", "token": null}), json!({"type": "filter", "filter": filter, "backfill": backfill})];
+        let asks = [
+            json!({"type": "auth", "token": null}),
+            json!({"type": "filter", "filter": filter, "backfill": backfill}),
+        ];
         for (index, ask) in asks.into_iter().enumerate() {
             socket.send(Message::text(ask.to_string())).await.map_err(|error| unreachable(&error))?;
             if index == 0 {
@@ -116,7 +124,10 @@ impl Tail {
                 if serde_json::from_str::<Value>(text).is_ok_and(|value| value["type"] == "auth_success") {
                     continue;
                 }
-                return Err(CliError::Refused(format!("the server does not let us follow events: {}", shown_end(answer.as_ref()))));
+                return Err(CliError::Refused(format!(
+                    "the server does not let us follow events: {}",
+                    shown_end(answer.as_ref())
+                )));
             }
         }
         Ok(socket)
@@ -140,7 +151,9 @@ impl Tail {
             asked = false;
             match message {
                 Message::Close(frame) => {
-                    return Ok(End::Lost(frame.map_or_else(|| "closed".into(), |frame| frame.reason.to_string())));
+                    return Ok(End::Lost(
+                        frame.map_or_else(|| "closed".into(), |frame| frame.reason.to_string()),
+                    ));
                 }
                 Message::Text(text) => {
                     let Ok(mut value) = serde_json::from_str::<Value>(&text) else { continue };
@@ -205,7 +218,10 @@ mod tests {
     use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
     #[expect(clippy::result_large_err, reason = "the library's signature")]
-    fn with_protocol(request: &Request, mut response: Response) -> Result<Response, tokio_tungstenite::tungstenite::handshake::server::ErrorResponse> {
+    fn with_protocol(
+        request: &Request,
+        mut response: Response,
+    ) -> Result<Response, tokio_tungstenite::tungstenite::handshake::server::ErrorResponse> {
         assert_eq!(request.uri().path(), "/api/events/out");
         response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("prefect"));
         Ok(response)
@@ -216,7 +232,10 @@ mod tests {
     async fn a_lost_connection_is_made_again_and_nothing_is_shown_twice() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let event = |id: u32| json!({"type": "event", "event": {"id": id, "event": "x", "occurred": "2026-11-20T20:04:21Z"}}).to_string();
+        let event = |id: u32| {
+            json!({"type": "event", "event": {"id": id, "event": "x", "occurred": "2026-11-20T20:04:21Z"}})
+                .to_string()
+        };
         let server = tokio::spawn(async move {
             let mut filters = Vec::new();
             for events in [vec![event(1)], vec![event(1), event(2)]] {
@@ -238,7 +257,10 @@ mod tests {
         let tail = Tail { which, since: None, limit: Some(2) };
         tail.run(&client, &Output::new(Format::Json)).await.expect("two events");
         let filters = server.await.expect("no panic");
-        assert_eq!(filters[0], json!({"type": "filter", "filter": {"event": {"name": ["x"]}}, "backfill": false}));
+        assert_eq!(
+            filters[0],
+            json!({"type": "filter", "filter": {"event": {"name": ["x"]}}, "backfill": false})
+        );
         assert_eq!(filters[1]["filter"]["occurred"]["since"], "2026-11-20T20:04:21Z");
         assert_eq!(filters[1]["backfill"], true);
     }

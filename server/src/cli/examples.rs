@@ -12,7 +12,10 @@ use std::net::SocketAddr;
 pub const EXAMPLES: [(&str, &str); 6] = [
     ("on_failure.yaml", include_str!("../../../examples/automations/on_failure.yaml")),
     ("no_success_for_24h.yaml", include_str!("../../../examples/automations/no_success_for_24h.yaml")),
-    ("five_failures_per_service.yaml", include_str!("../../../examples/automations/five_failures_per_service.yaml")),
+    (
+        "five_failures_per_service.yaml",
+        include_str!("../../../examples/automations/five_failures_per_service.yaml"),
+    ),
     ("deploy_then_errors.yaml", include_str!("../../../examples/automations/deploy_then_errors.yaml")),
     ("templated_webhook.yaml", include_str!("../../../examples/automations/templated_webhook.yaml")),
     ("run_command_and_send.yaml", include_str!("../../../examples/automations/run_command_and_send.yaml")),
@@ -115,10 +118,13 @@ mod tests {
     fn every_automation_has_a_case_with_its_trigger() {
         let mut missing: Vec<(&str, usize)> = EXAMPLES
             .iter()
-            .flat_map(|(name, text)| (0..declarations::parse(text).expect("sound").len()).map(move |at| (*name, at)))
+            .flat_map(|(name, text)| {
+                (0..declarations::parse(text).expect("sound").len()).map(move |at| (*name, at))
+            })
             .collect();
         for path in folder("tests/cases/examples") {
-            let case: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("readable")).expect("JSON");
+            let case: Value =
+                serde_json::from_str(&std::fs::read_to_string(&path).expect("readable")).expect("JSON");
             let file = case["example"]["file"].as_str().expect("a file");
             let document = case["example"]["document"].as_u64().expect("a number") as usize;
             let declared = declarations::parse(text_of(file)).expect("sound");
@@ -145,7 +151,9 @@ mod tests {
                     head.push(line);
                 }
                 let Some(path) = head.first().and_then(|line| line.split(' ').nth(1)) else { continue };
-                let length = head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+                let length = head.iter().find_map(|line| {
+                    line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
+                });
                 let mut body = vec![0; length.unwrap_or(0)];
                 reader.read_exact(&mut body).expect("a body");
                 let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
@@ -188,8 +196,12 @@ mod tests {
     async fn the_examples_do_what_they_say() {
         crate::cli::testing::install_tls();
         let directory = tempfile::tempdir().expect("a directory");
-        let settings = Settings { data: directory.path().to_owned(), programs: vec!["/bin/df".into()], ..Settings::default() };
-        let engine = Engine::start(engine_options(&settings).expect("sound")).await.expect("starts");
+        let settings = Settings {
+            data: directory.path().to_owned(),
+            programs: vec!["/bin/df".into()],
+            ..Settings::default()
+        };
+        let engine = Engine::start(engine_options(&settings).await.expect("sound")).await.expect("starts");
         let (handle, (port, told)) = (engine.handle(), receiver());
         for (file, text) in EXAMPLES {
             load_text(&handle, file, &text.replace(":9099", &format!(":{port}"))).await.expect("loaded");
@@ -199,7 +211,10 @@ mod tests {
         tell(&handle, &[event("job.failed", "job.a", json!({"error": "disk full"}))]).await;
         let (path, body) = one(&told).await;
         let text = body["text"].as_str().expect("a text");
-        assert!(path == "/alerts" && text.starts_with("job.a failed at 20") && text.ends_with(": disk full"), "{text}");
+        assert!(
+            path == "/alerts" && text.starts_with("job.a failed at 20") && text.ends_with(": disk full"),
+            "{text}"
+        );
 
         tell(&handle, &[event("job.failed", "job.a", json!({}))]).await;
         assert!(one(&told).await.1["text"].as_str().expect("a text").ends_with(": no reason given"));
@@ -207,11 +222,11 @@ mod tests {
         tell(&handle, &vec![event("request.failed", "service.a", json!({})); 6]).await;
         assert_eq!(one(&told).await.1["text"], "service.a failed 5 times within 10 minutes");
 
-        tell(&handle, &[event("disk.nearly-full", "host.a/b", json!({"free_percent": 4.5}))]).await;
+        tell(&handle, &[event("disk.nearly-full", "host.a b", json!({"free_percent": 4.5}))]).await;
         let (path, body) = one(&told).await;
-        assert_eq!(path, "/tickets?host=host.a%2Fb");
-        let labels = json!({"prefect.resource.id": "host.a/b", "site": "north"});
-        let expected = json!({"host": "host.a/b", "site": "north", "free_percent": 4.5, "labels": labels, "summary": "host.a/b has 4.5 % left"});
+        assert_eq!(path, "/tickets?host=host.a%20b");
+        let labels = json!({"prefect.resource.id": "host.a b", "site": "north"});
+        let expected = json!({"host": "host.a b", "site": "north", "free_percent": 4.5, "labels": labels, "summary": "host.a b has 4.5 % left"});
         assert_eq!(body, expected);
 
         tell(&handle, &[event("disk.check-asked", "host.a", json!({}))]).await;
@@ -232,9 +247,15 @@ mod tests {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
-        assert_eq!((&found["payload"]["version"], &found["resource"]["prefect.resource.id"]), (&json!("2.4.1"), &json!("service.shop")));
+        assert_eq!(
+            (&found["payload"]["version"], &found["resource"]["prefect.resource.id"]),
+            (&json!("2.4.1"), &json!("service.shop"))
+        );
         assert!(told.try_recv().is_err(), "nothing more was sent");
-        assert!(handle.read(|state| state.ledger.values().all(|entry| !entry.is_letter())), "no action failed");
+        assert!(
+            handle.read(|state| state.ledger.values().all(|entry| !entry.is_letter())),
+            "no action failed"
+        );
         engine.stop().await;
     }
 }

@@ -16,11 +16,16 @@ pub mod error;
 pub mod events;
 pub mod events_send;
 pub mod events_tail;
+pub mod examples;
 pub mod firings;
 pub mod locate;
 pub mod notify;
 pub mod output;
 pub mod progress;
+pub mod server;
+pub mod server_start;
+pub mod serving;
+pub mod state;
 pub mod status;
 #[cfg(test)]
 pub mod testing;

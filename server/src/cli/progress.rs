@@ -69,7 +69,10 @@ mod tests {
     #[test]
     fn the_bar_fills_with_what_is_done() {
         let second = Duration::from_secs(1);
-        assert_eq!(line("sent", 50, 100, second), format!("sent [{}{}] 50/100 (50/s)", "#".repeat(15), "-".repeat(15)));
+        assert_eq!(
+            line("sent", 50, 100, second),
+            format!("sent [{}{}] 50/100 (50/s)", "#".repeat(15), "-".repeat(15))
+        );
         assert_eq!(line("sent", 200, 100, second), format!("sent [{}] 200/100 (200/s)", "#".repeat(30)));
         assert_eq!(line("read", 7, 0, second), "read 7 (7/s)");
     }

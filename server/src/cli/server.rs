@@ -56,9 +56,7 @@ pub async fn run(command: Command, out: &Output) -> Result<(), CliError> {
         Command::Start(start) => start.run(out).await,
         Command::Settings(flags) => {
             let settings = flags.settings()?;
-            let item = |key: &crate::settings::keys::Key| {
-                json!({"name": key.name, "value": (key.show)(&settings), "source": settings.source(key.name).to_string(), "about": key.about})
-            };
+            let item = |key: &crate::settings::keys::Key| json!({"name": key.name, "value": (key.show)(&settings), "source": settings.source(key.name).to_string(), "about": key.about});
             let items: Vec<Value> = KEYS.iter().map(item).collect();
             out.list(
                 &items,
@@ -79,7 +77,11 @@ impl Flags {
         self.stored.load(&[
             ("server.host", "--host", self.host.map(|host| host.to_string().into())),
             ("server.port", "--port", self.port.map(Value::from)),
-            ("server.insecure_without_auth", "--insecure-without-auth", self.insecure_without_auth.then(|| true.into())),
+            (
+                "server.insecure_without_auth",
+                "--insecure-without-auth",
+                self.insecure_without_auth.then(|| true.into()),
+            ),
         ])
     }
 }
@@ -96,7 +98,8 @@ impl Stored {
             ("log.nats_url", "--nats", self.nats.clone().map(Value::from)),
         ];
         // A variable that is no text is none of ours.
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Settings::load(self.config.as_deref(), variables, &[&own[..], others].concat())
     }
 }

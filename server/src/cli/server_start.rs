@@ -6,8 +6,8 @@ use super::output::Output;
 use super::server::Flags;
 use crate::settings::{LogSettings, Settings, SmtpSettings};
 use clap::Args;
-use pavlov_engine::engine::Retention;
-use pavlov_engine::log::{Durability, segment};
+use pavlov_engine::engine::{NatsOptions, Retention};
+use pavlov_engine::log::{Durability, nats, segment};
 use pavlov_engine::world::WorldOptions;
 use pavlov_engine::{Engine, Handle, LogOptions, Options, history};
 use pavlov_notifier::channel::MailServer;
@@ -46,7 +46,7 @@ impl Start {
     pub async fn run(&self, out: &Output) -> Result<(), CliError> {
         let settings = self.flags.settings()?;
         log_lines(settings.log_lines_json)?;
-        let options = engine_options(&settings)?;
+        let options = engine_options(&settings).await?;
         let (listener, address) = listen(&settings).await?;
         let engine = Engine::start(options).await.map_err(|error| {
             CliError::Server(format!("cannot start with {}: {}", settings.data.display(), chain(&error)))
@@ -58,7 +58,8 @@ impl Start {
             out.note(&examples::what_to_try(loaded, address));
         }
         let (stop, stopping) = watch::channel(false);
-        let serving = tokio::spawn(super::serving::serve(engine.handle(), engine.secrets(), &settings, listener, stopping));
+        let serving =
+            tokio::spawn(super::serving::serve(engine.handle(), engine.secrets(), listener, stopping));
         let why = until_stopped(&handle).await?;
         tracing::info!(why, "stopping");
         stop.send_replace(true);
@@ -82,10 +83,15 @@ impl Start {
 ///
 /// # Errors
 /// When the password of the mail server cannot be read, or the log cannot be where the settings want it.
-pub fn engine_options(settings: &Settings) -> Result<Options, CliError> {
+pub async fn engine_options(settings: &Settings) -> Result<Options, CliError> {
+    let log = log_options(settings).await?;
+    let nats = match &log {
+        LogOptions::Nats(nats) => Some(nats.client.clone()),
+        LogOptions::Embedded(_) => None,
+    };
     Ok(Options {
         data: settings.data.clone(),
-        log: log_options(settings)?,
+        log,
         history: history::Options { segment_bytes: settings.history_segment_bytes },
         retention: Retention { age: settings.history_age, bytes_max: settings.history_bytes_max },
         settings: settings.engine.clone(),
@@ -95,7 +101,7 @@ pub fn engine_options(settings: &Settings) -> Result<Options, CliError> {
             outbound: Policies { loopback: settings.is_loopback(), networks: settings.networks.clone() },
             mail_servers: mail_servers(&settings.smtp)?,
             programs: settings.programs.clone(),
-            nats: None,
+            nats,
         },
         secrets: None,
     })
@@ -112,11 +118,39 @@ pub fn segment_options(settings: &Settings) -> segment::Options {
     }
 }
 
-fn log_options(settings: &Settings) -> Result<LogOptions, CliError> {
-    match &settings.log.nats_url {
-        None => Ok(LogOptions::Embedded(segment_options(settings))),
-        Some(_) => Err(CliError::Usage("log.nats_url: this build has no log on NATS".into())),
+async fn log_options(settings: &Settings) -> Result<LogOptions, CliError> {
+    let from: &LogSettings = &settings.log;
+    let Some(url) = &from.nats_url else { return Ok(LogOptions::Embedded(segment_options(settings))) };
+    let log = nats::Options {
+        prefix: from.nats_prefix.clone(),
+        credentials: from.nats_credentials.clone(),
+        certificates: from.nats_certificates.clone(),
+        replicas: from.nats_replicas,
+        sync_always: from.nats_sync_always,
+        queue_bytes_max: usize::try_from(from.queue_bytes_max).unwrap_or(usize::MAX),
+        queue_records_max: usize::try_from(from.queue_records_max).unwrap_or(usize::MAX),
+        ..nats::Options::new(url)
+    };
+    let client = nats_client(&log).await?;
+    Ok(LogOptions::Nats(Box::new(NatsOptions { log, client, events_bytes_max: from.nats_events_bytes_max })))
+}
+
+/// A connection of its own for what others read, so that it never stands in the way of the log.
+async fn nats_client(log: &nats::Options) -> Result<async_nats::Client, CliError> {
+    let mut connecting = async_nats::ConnectOptions::new().name("pavlov events").max_reconnects(None);
+    if let Some(path) = &log.credentials {
+        connecting = connecting.credentials_file(path).await.map_err(|error| CliError::file(path, &error))?;
     }
+    if let Some(path) = &log.certificates {
+        connecting = connecting.add_root_certificates(path.clone());
+    }
+    let servers: Vec<&str> = log.url.split(',').map(str::trim).collect();
+    connecting.connect(servers).await.map_err(|error| {
+        CliError::Server(format!(
+            "cannot connect to the NATS server of log.nats_url: {}; is it there, with JetStream (nats-server -js)?",
+            chain(&error)
+        ))
+    })
 }
 
 fn mail_servers(smtp: &SmtpSettings) -> Result<BTreeMap<String, MailServer>, CliError> {
@@ -149,7 +183,9 @@ async fn listen(settings: &Settings) -> Result<(TcpListener, SocketAddr), CliErr
     let wanted = SocketAddr::new(settings.host, settings.port);
     let cannot = |error: std::io::Error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "; another program uses it: give another --port, or 0 for a free one",
+            std::io::ErrorKind::AddrInUse => {
+                "; another program uses it: give another --port, or 0 for a free one"
+            }
             _ => "",
         };
         CliError::Server(format!("cannot listen on {wanted}: {error}{hint}"))
@@ -164,7 +200,9 @@ fn log_lines(json: bool) -> Result<(), CliError> {
     use std::io::IsTerminal;
     let words = std::env::var("PAVLOV_LOG").unwrap_or_else(|_| "info".into());
     let filter = tracing_subscriber::EnvFilter::try_new(&words).map_err(|error| {
-        CliError::Usage(format!("PAVLOV_LOG '{words}' is no filter ({error}); give one such as info or pavlov_engine=debug"))
+        CliError::Usage(format!(
+            "PAVLOV_LOG '{words}' is no filter ({error}); give one such as info or pavlov_engine=debug"
+        ))
     })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = match json {
@@ -176,7 +214,8 @@ fn log_lines(json: bool) -> Result<(), CliError> {
 
 fn greeting(settings: &Settings, address: SocketAddr, handle: &Handle, durability: &str) -> String {
     let automations = handle.read(|state| state.automations.len());
-    let open = if settings.is_loopback() { "" } else { "\n  NOBODY IS ASKED FOR CREDENTIALS on that address" };
+    let open =
+        if settings.is_loopback() { "" } else { "\n  NOBODY IS ASKED FOR CREDENTIALS on that address" };
     format!(
         "Pavlov {} listens on http://{address}/api{open}\n  data       {}\n  durability {durability}\n  \
          automations {automations}",
@@ -260,13 +299,22 @@ mod tests {
         assert!(error.code() == 5 && error.to_string().contains("--port"), "{error}");
     }
 
-    #[test]
-    fn loopback_is_reached_by_requests_exactly_while_we_listen_there() {
-        let loopback = |host: &str| {
+    #[tokio::test]
+    async fn loopback_is_reached_by_requests_exactly_while_we_listen_there() {
+        for (host, reached) in [("127.0.0.1", true), ("::1", true), ("0.0.0.0", false)] {
             let settings = Settings { host: host.parse().expect("an address"), ..Settings::default() };
-            engine_options(&settings).expect("sound").world.outbound.loopback
-        };
-        assert!(loopback("127.0.0.1") && loopback("::1") && !loopback("0.0.0.0"));
+            let options = engine_options(&settings).await.expect("sound");
+            assert_eq!(options.world.outbound.loopback, reached, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_nats_server_that_is_not_there_is_said_with_a_way_out() {
+        let free = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
+        let mut settings = Settings::default();
+        settings.log.nats_url = Some(format!("nats://{free}"));
+        let error = engine_options(&settings).await.err().expect("nobody listens");
+        assert!(error.code() == 5 && error.to_string().contains("nats-server -js"), "{error}");
     }
 
     #[test]

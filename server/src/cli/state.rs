@@ -20,7 +20,9 @@ pub enum Command {
     #[command(after_help = "The old state is kept beside as state.aside-N. Stop the server first.")]
     Rebuild(Stored),
     /// Read every record of the log, the state and every snapshot, and say what is damaged
-    #[command(after_help = "Changes nothing but what opening mends. Stop the server first. Exit code 4 if something is damaged.")]
+    #[command(
+        after_help = "Changes nothing but what opening mends. Stop the server first. Exit code 4 if something is damaged."
+    )]
     Verify(Stored),
 }
 
@@ -65,7 +67,10 @@ async fn verify(settings: &Settings, out: &Output) -> Result<(), CliError> {
     let checksum = log.checksum(meta.position).map_err(|error| faulty(&error))?;
     let id = log.id();
     if meta.position > 0 && meta.log != id {
-        return Err(CliError::Faults(format!("the state belongs to the log {}, and this one is {id}; the next start makes it anew", meta.log)));
+        return Err(CliError::Faults(format!(
+            "the state belongs to the log {}, and this one is {id}; the next start makes it anew",
+            meta.log
+        )));
     }
     if meta.position > last || checksum.is_some_and(|found| found != meta.checksum) {
         return Err(CliError::Faults(format!(
@@ -88,7 +93,11 @@ async fn read_log(log: &SegmentLog, first: u64, last: u64) -> Result<u64, CliErr
     while position < last {
         let group = match entries.recv().await {
             Some(group) => group.map_err(|error| faulty(&error))?,
-            None => return Err(CliError::Faults(format!("the log ends at {position}, and should end at {last}"))),
+            None => {
+                return Err(CliError::Faults(format!(
+                    "the log ends at {position}, and should end at {last}"
+                )));
+            }
         };
         for entry in group {
             Record::decode(&entry.bytes)
@@ -110,9 +119,13 @@ fn open(settings: &Settings) -> Result<SegmentLog, CliError> {
     }
     let directory = settings.data.join("log");
     if !directory.is_dir() {
-        return Err(CliError::Usage(format!("there is no log in {}; name the data directory with --data", settings.data.display())));
+        return Err(CliError::Usage(format!(
+            "there is no log in {}; name the data directory with --data",
+            settings.data.display()
+        )));
     }
-    SegmentLog::open(segment_options(settings)).map_err(|error| CliError::Faults(format!("cannot open the log: {}", chain(&error))))
+    SegmentLog::open(segment_options(settings))
+        .map_err(|error| CliError::Faults(format!("cannot open the log: {}", chain(&error))))
 }
 
 /// Waits for work that cannot say how far it is.
@@ -149,9 +162,14 @@ mod tests {
     }
 
     async fn run_engine(data: &Path, name: &str) -> u64 {
-        let options = engine_options(&settings(data)).expect("sound");
+        let options = engine_options(&settings(data)).await.expect("sound");
         let engine = Engine::start(options).await.expect("starts");
-        let event = Event::new(Uuid::from_u128(name.len() as u128), super::super::units::now(), name, Resource::new("r"));
+        let event = Event::new(
+            Uuid::from_u128(name.len() as u128),
+            super::super::units::now(),
+            name,
+            Resource::new("r"),
+        );
         engine.handle().submit_events(vec![event]).await.expect("taken");
         let position = engine.handle().progress().borrow().position;
         assert_eq!(engine.stop().await, None);
@@ -167,7 +185,7 @@ mod tests {
         rebuild(&settings(data), &out).await.expect("rebuilt");
         assert!(data.join("state.aside-1").is_dir());
         verify(&settings(data), &out).await.expect("sound");
-        let options = engine_options(&settings(data)).expect("sound");
+        let options = engine_options(&settings(data)).await.expect("sound");
         let engine = Engine::start(options).await.expect("starts");
         let mut filter = pavlov_events::EventFilter::everything(super::super::units::now().plus_seconds(60));
         filter.event.name.push("a".into());
@@ -183,8 +201,12 @@ mod tests {
         for name in ["a", "bb", "ccc"] {
             run_engine(data, name).await;
         }
-        let segment = std::fs::read_dir(data.join("log")).expect("the log").map(|entry| entry.expect("a file").path());
-        let segment = segment.filter(|path| path.metadata().is_ok_and(|meta| meta.len() > 1 << 20)).min().expect("a segment");
+        let segment =
+            std::fs::read_dir(data.join("log")).expect("the log").map(|entry| entry.expect("a file").path());
+        let segment = segment
+            .filter(|path| path.metadata().is_ok_and(|meta| meta.len() > 1 << 20))
+            .min()
+            .expect("a segment");
         let text = std::fs::read(&segment).expect("readable");
         let place = text.windows(8).position(|window| window == b"\"events\"").expect("an event");
         let mut file = std::fs::OpenOptions::new().write(true).open(&segment).expect("writable");

@@ -13,7 +13,10 @@ pub async fn run(client: &Client, out: &Output) -> Result<(), CliError> {
     let (ready, why) = match client.get("/ready").await {
         Ok(_) => (true, Value::Null),
         Err(Failure::Refused { status: 404, .. }) => {
-            return Err(CliError::Refused(format!("there is no API at {}: its address ends in /api", client.url(""))));
+            return Err(CliError::Refused(format!(
+                "there is no API at {}: its address ends in /api",
+                client.url("")
+            )));
         }
         Err(Failure::Refused { body, .. }) => (false, body),
         Err(failure) => return Err(failure.into()),

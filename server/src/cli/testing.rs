@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, Once};
 
@@ -30,7 +30,7 @@ impl Server {
                 kept.lock().expect("no panic").push(read(&mut reader));
                 let body = if body.is_null() { String::new() } else { body.to_string() };
                 let head = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n\
+                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\nretry-after: 0\r\n\
                      content-length: {}\r\n\r\n",
                     body.len()
                 );

@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Reads a span: `90` (seconds), `500ms`, `30s`, `5m`, `24h`, `7d`, `2w`.
 pub fn span(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
-    let allowed = || format!("'{text}' is no span: give a number with ms, s, m, h, d or w, such as 90s or 24h");
+    let units =
+        [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+    let allowed =
+        || format!("'{text}' is no span: give a number with ms, s, m, h, d or w, such as 90s or 24h");
     Ok(Duration::from_millis(scaled(text, &units, 1_000).ok_or_else(allowed)?))
 }
 
@@ -47,7 +49,9 @@ mod tests {
 
     #[test]
     fn spans_and_sizes_are_read_with_their_units() {
-        for (text, millis) in [("90", 90_000), ("500ms", 500), ("5m", 300_000), ("24 h", 86_400_000), ("0s", 0)] {
+        for (text, millis) in
+            [("90", 90_000), ("500ms", 500), ("5m", 300_000), ("24 h", 86_400_000), ("0s", 0)]
+        {
             assert_eq!(span(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for (text, size) in [("4096", 4096), ("64KiB", 65_536), ("2 GiB", 2 << 30), ("1m", 1 << 20)] {

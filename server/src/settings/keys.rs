@@ -48,40 +48,265 @@ macro_rules! key {
 /// Every setting, in the order in which they are listed.
 pub const KEYS: &[Key] = &[
     key!("server.host", "address to listen on", "\"127.0.0.2\"", host, read_host, shown_text),
-    key!("server.port", "port to listen on; 0 takes a free one", "80", port, |v| whole(v, 0, 65_535).map(|n| n as u16), shown),
-    key!("server.insecure_without_auth", "let others than this machine connect without credentials", "true", insecure_without_auth, yes_no, shown),
-    key!("server.ui_url", "address of the web pages, for links in messages", "\"http://x\"", ui_url, |v| text(v).map(Some), shown),
-    key!("server.log_lines", "log lines on standard error: text or json", "\"json\"", log_lines_json, |v| Ok::<_, String>(one_of(v, ["text", "json"])? == "json"), |json: &bool| Value::from(if *json { "json" } else { "text" })),
+    key!(
+        "server.port",
+        "port to listen on; 0 takes a free one",
+        "80",
+        port,
+        |v| whole(v, 0, 65_535).map(|n| n as u16),
+        shown
+    ),
+    key!(
+        "server.insecure_without_auth",
+        "let others than this machine connect without credentials",
+        "true",
+        insecure_without_auth,
+        yes_no,
+        shown
+    ),
+    key!(
+        "server.ui_url",
+        "address of the web pages, for links in messages",
+        "\"http://x\"",
+        ui_url,
+        |v| text(v).map(Some),
+        shown
+    ),
+    key!(
+        "server.log_lines",
+        "log lines on standard error: text or json",
+        "\"json\"",
+        log_lines_json,
+        |v| Ok::<_, String>(one_of(v, ["text", "json"])? == "json"),
+        |json: &bool| Value::from(if *json { "json" } else { "text" })
+    ),
     key!("data", "directory of everything that is stored", "\"/x\"", data, path, shown_path),
-    key!("log.nats_url", "NATS servers that hold the log; none = segments in the data directory", "\"nats://x\"", log.nats_url, |v| text(v).map(Some), shown_secretly),
-    key!("log.nats_prefix", "start of the subjects and of the stream's name", "\"x\"", log.nats_prefix, text, shown),
-    key!("log.nats_replicas", "copies of the stream", "3", log.nats_replicas, |v| whole(v, 1, 5).map(|n| n as usize), shown),
-    key!("log.nats_sync_always", "the NATS server runs with sync_interval: always", "true", log.nats_sync_always, yes_no, shown),
-    key!("log.nats_credentials", "file of NATS credentials", "\"/x\"", log.nats_credentials, |v| path(v).map(Some), shown),
-    key!("log.nats_certificates", "certificates of an own authority (PEM)", "\"/x\"", log.nats_certificates, |v| path(v).map(Some), shown),
-    key!("log.segment_bytes", "size of a segment", "\"1MiB\"", log.segment_bytes, |v| bytes(v, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX), |n: &u64| shown_bytes(*n)),
-    key!("log.queue_bytes_max", "bytes that may wait to become durable; above it requests get 503", "\"1MiB\"", log.queue_bytes_max, |v| bytes(v, SEGMENT_BYTES_MIN, BYTES_MAX), |n: &u64| shown_bytes(*n)),
-    key!("log.queue_records_max", "records that may wait to become durable", "1000", log.queue_records_max, |v| whole(v, 1, 100_000_000), shown),
-    key!("engine.settle", "an absence is never due sooner than this after it was armed", "\"2s\"", engine.settle_micros, micros, |n: &i64| shown_micros(*n)),
-    key!("engine.grace", "an absence is never due sooner than this after we heard nothing at all", "\"2m\"", engine.grace_micros, micros, |n: &i64| shown_micros(*n)),
-    key!("engine.attempts_max", "attempts at one action, the first included", "3", engine.attempts_max, |v| whole(v, 1, 101).map(|n| n as u32), shown),
-    key!("engine.retry_delay", "pause before the second attempt; it doubles", "\"5s\"", engine.retry_delay_micros, micros, |n: &i64| shown_micros(*n)),
-    key!("engine.retry_delay_max", "longest pause between two attempts", "\"1h\"", engine.retry_delay_max_micros, micros, |n: &i64| shown_micros(*n)),
-    key!("engine.follow_wait", "how long an event waits for the one that it follows", "\"1m\"", engine.follow_wait_micros, micros, |n: &i64| shown_micros(*n)),
-    key!("engine.follow_depth_max", "events that may wait in one chain", "5", engine.follow_depth_max, |v| whole(v, 1, 1_000).map(|n| n as u32), shown),
-    key!("engine.cascade_depth_max", "automations that may cause one another", "5", engine.cascade_depth_max, |v| whole(v, 1, 1_000).map(|n| n as u32), shown),
-    key!("engine.dead_letters_max", "dead letters that are kept", "5", engine.dead_letters_max, |v| whole(v, 1, 10_000_000).map(|n| n as usize), shown),
-    key!("history.keep", "how long events are kept", "\"30d\"", history_age, |v| span(v, Duration::from_secs(60)), |age: &Duration| Value::from(shown_span(*age))),
-    key!("history.bytes_max", "bytes of events that are kept", "\"1GiB\"", history_bytes_max, |v| bytes(v, SEGMENT_BYTES_MIN, BYTES_MAX), |n: &u64| shown_bytes(*n)),
-    key!("history.segment_bytes", "size of a segment", "\"1MiB\"", history_segment_bytes, |v| bytes(v, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX), |n: &u64| shown_bytes(*n)),
-    key!("smtp.host", "mail server of send-email-notification", "\"x\"", smtp.host, |v| text(v).map(Some), shown),
-    key!("smtp.port", "its port; none = 465, 587 or 25, by smtp.tls", "26", smtp.port, |v| whole(v, 1, 65_535).map(|n| Some(n as u16)), shown),
-    key!("smtp.tls", "how it is spoken to: tls, starttls or none", "\"none\"", smtp.tls, |v| one_of(v, ["tls", "starttls", "none"]), |word: &&str| Value::from(*word)),
+    key!(
+        "log.nats_url",
+        "NATS servers that hold the log; none = segments in the data directory",
+        "\"nats://x\"",
+        log.nats_url,
+        |v| text(v).map(Some),
+        shown_secretly
+    ),
+    key!(
+        "log.nats_prefix",
+        "start of the subjects and of the stream's name",
+        "\"x\"",
+        log.nats_prefix,
+        text,
+        shown
+    ),
+    key!(
+        "log.nats_replicas",
+        "copies of the stream",
+        "3",
+        log.nats_replicas,
+        |v| whole(v, 1, 5).map(|n| n as usize),
+        shown
+    ),
+    key!(
+        "log.nats_sync_always",
+        "the NATS server runs with sync_interval: always",
+        "true",
+        log.nats_sync_always,
+        yes_no,
+        shown
+    ),
+    key!(
+        "log.nats_credentials",
+        "file of NATS credentials",
+        "\"/x\"",
+        log.nats_credentials,
+        |v| path(v).map(Some),
+        shown
+    ),
+    key!(
+        "log.nats_certificates",
+        "certificates of an own authority (PEM)",
+        "\"/x\"",
+        log.nats_certificates,
+        |v| path(v).map(Some),
+        shown
+    ),
+    key!(
+        "log.nats_events_bytes_max",
+        "bytes of the stream of events for outside programs",
+        "\"1GiB\"",
+        log.nats_events_bytes_max,
+        |v| bytes(v, SEGMENT_BYTES_MIN, BYTES_MAX).map(|n| n as i64),
+        |n: &i64| shown_bytes(n.unsigned_abs())
+    ),
+    key!(
+        "log.segment_bytes",
+        "size of a segment",
+        "\"1MiB\"",
+        log.segment_bytes,
+        |v| bytes(v, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
+        |n: &u64| shown_bytes(*n)
+    ),
+    key!(
+        "log.queue_bytes_max",
+        "bytes that may wait to become durable; above it requests get 503",
+        "\"1MiB\"",
+        log.queue_bytes_max,
+        |v| bytes(v, SEGMENT_BYTES_MIN, BYTES_MAX),
+        |n: &u64| shown_bytes(*n)
+    ),
+    key!(
+        "log.queue_records_max",
+        "records that may wait to become durable",
+        "1000",
+        log.queue_records_max,
+        |v| whole(v, 1, 100_000_000),
+        shown
+    ),
+    key!(
+        "engine.settle",
+        "an absence is never due sooner than this after it was armed",
+        "\"2s\"",
+        engine.settle_micros,
+        micros,
+        |n: &i64| shown_micros(*n)
+    ),
+    key!(
+        "engine.grace",
+        "an absence is never due sooner than this after we heard nothing at all",
+        "\"2m\"",
+        engine.grace_micros,
+        micros,
+        |n: &i64| shown_micros(*n)
+    ),
+    key!(
+        "engine.attempts_max",
+        "attempts at one action, the first included",
+        "3",
+        engine.attempts_max,
+        |v| whole(v, 1, 101).map(|n| n as u32),
+        shown
+    ),
+    key!(
+        "engine.retry_delay",
+        "pause before the second attempt; it doubles",
+        "\"5s\"",
+        engine.retry_delay_micros,
+        micros,
+        |n: &i64| shown_micros(*n)
+    ),
+    key!(
+        "engine.retry_delay_max",
+        "longest pause between two attempts",
+        "\"1h\"",
+        engine.retry_delay_max_micros,
+        micros,
+        |n: &i64| shown_micros(*n)
+    ),
+    key!(
+        "engine.follow_wait",
+        "how long an event waits for the one that it follows",
+        "\"1m\"",
+        engine.follow_wait_micros,
+        micros,
+        |n: &i64| shown_micros(*n)
+    ),
+    key!(
+        "engine.follow_depth_max",
+        "events that may wait in one chain",
+        "5",
+        engine.follow_depth_max,
+        |v| whole(v, 1, 1_000).map(|n| n as u32),
+        shown
+    ),
+    key!(
+        "engine.cascade_depth_max",
+        "automations that may cause one another",
+        "5",
+        engine.cascade_depth_max,
+        |v| whole(v, 1, 1_000).map(|n| n as u32),
+        shown
+    ),
+    key!(
+        "engine.dead_letters_max",
+        "dead letters that are kept",
+        "5",
+        engine.dead_letters_max,
+        |v| whole(v, 1, 10_000_000).map(|n| n as usize),
+        shown
+    ),
+    key!(
+        "history.keep",
+        "how long events are kept",
+        "\"30d\"",
+        history_age,
+        |v| span(v, Duration::from_secs(60)),
+        |age: &Duration| Value::from(shown_span(*age))
+    ),
+    key!(
+        "history.bytes_max",
+        "bytes of events that are kept",
+        "\"1GiB\"",
+        history_bytes_max,
+        |v| bytes(v, SEGMENT_BYTES_MIN, BYTES_MAX),
+        |n: &u64| shown_bytes(*n)
+    ),
+    key!(
+        "history.segment_bytes",
+        "size of a segment",
+        "\"1MiB\"",
+        history_segment_bytes,
+        |v| bytes(v, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
+        |n: &u64| shown_bytes(*n)
+    ),
+    key!(
+        "smtp.host",
+        "mail server of send-email-notification",
+        "\"x\"",
+        smtp.host,
+        |v| text(v).map(Some),
+        shown
+    ),
+    key!(
+        "smtp.port",
+        "its port; none = 465, 587 or 25, by smtp.tls",
+        "26",
+        smtp.port,
+        |v| whole(v, 1, 65_535).map(|n| Some(n as u16)),
+        shown
+    ),
+    key!(
+        "smtp.tls",
+        "how it is spoken to: tls, starttls or none",
+        "\"none\"",
+        smtp.tls,
+        |v| one_of(v, ["tls", "starttls", "none"]),
+        |word: &&str| Value::from(*word)
+    ),
     key!("smtp.user", "user there", "\"x\"", smtp.user, |v| text(v).map(Some), shown),
-    key!("smtp.password_file", "file that holds the user's password", "\"/x\"", smtp.password_file, |v| path(v).map(Some), shown),
+    key!(
+        "smtp.password_file",
+        "file that holds the user's password",
+        "\"/x\"",
+        smtp.password_file,
+        |v| path(v).map(Some),
+        shown
+    ),
     key!("smtp.from", "sender of the mails", "\"a@x\"", smtp.from, |v| text(v).map(Some), shown),
-    key!("commands.allowed", "programs that run-command may start, as absolute paths; * allows all", "\"/bin/df\"", programs, |v| list(v, program), shown),
-    key!("outbound.networks", "networks that requests may reach though they are not public", "\"10.1.0.0/16\"", networks, |v| list(v, network), |all: &Vec<pavlov_notifier::network::Network>| all.iter().map(ToString::to_string).collect()),
+    key!(
+        "commands.allowed",
+        "programs that run-command may start, as absolute paths; * allows all",
+        "\"/bin/df\"",
+        programs,
+        |v| list(v, program),
+        shown
+    ),
+    key!(
+        "outbound.networks",
+        "networks that requests may reach though they are not public",
+        "\"10.1.0.0/16\"",
+        networks,
+        |v| list(v, network),
+        |all: &Vec<pavlov_notifier::network::Network>| all.iter().map(ToString::to_string).collect()
+    ),
 ];
 
 fn read_host(value: &Value) -> Result<std::net::IpAddr, String> {
@@ -91,7 +316,11 @@ fn read_host(value: &Value) -> Result<std::net::IpAddr, String> {
 }
 
 fn program(text: &str) -> Result<String, String> {
-    if text == "*" || text.starts_with('/') { Ok(text.to_owned()) } else { Err("absolute paths, or *".into()) }
+    if text == "*" || text.starts_with('/') {
+        Ok(text.to_owned())
+    } else {
+        Err("absolute paths, or *".into())
+    }
 }
 
 fn network(text: &str) -> Result<pavlov_notifier::network::Network, String> {

@@ -82,7 +82,9 @@ pub fn one_of<const N: usize>(value: &Value, words: [&'static str; N]) -> Result
 /// A list, or a text with commas between its items.
 pub fn list<T>(value: &Value, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     match value {
-        Value::String(text) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect(),
+        Value::String(text) => {
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect()
+        }
         Value::Array(items) => {
             items.iter().map(|item| read(item.as_str().ok_or("a list of texts")?.trim())).collect()
         }
