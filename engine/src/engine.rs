@@ -77,6 +77,7 @@ pub struct Engine {
     tasks: Vec<AbortHandle>,
     log: Arc<dyn Log>,
     secrets: Arc<SecretBox>,
+    world: Arc<EngineWorld>,
 }
 
 impl Engine {
@@ -121,7 +122,7 @@ impl Engine {
         });
         let handle = Handle { inner: Arc::clone(&inner) };
         let world = Arc::new(EngineWorld::new(handle.clone(), options.world, Arc::clone(&secrets)));
-        let effects = Effects::new(handle.clone(), world, runtime.clone(), Arc::clone(&epoch));
+        let effects = Effects::new(handle.clone(), Arc::clone(&world), runtime.clone(), Arc::clone(&epoch));
         let applier = Applier {
             inner,
             entries,
@@ -150,7 +151,7 @@ impl Engine {
             tasks.push(tokio::spawn(events_stream::run(handle.clone(), nats.client, copy)).abort_handle());
         }
         handle.inner.progress.send_modify(|progress| progress.ready = true);
-        Ok(Self { handle, applier, tasks, log, secrets })
+        Ok(Self { handle, applier, tasks, log, secrets, world })
     }
 
     /// What the rest of the program may ask.
@@ -161,6 +162,11 @@ impl Engine {
     /// The key of the secrets, for the door.
     pub fn secrets(&self) -> Arc<SecretBox> {
         Arc::clone(&self.secrets)
+    }
+
+    /// What actions may reach, for trying one out.
+    pub fn world(&self) -> Arc<EngineWorld> {
+        Arc::clone(&self.world)
     }
 
     /// Stops: nothing more is taken, what was taken is applied and made durable. Attempts that are under way
