@@ -61,7 +61,7 @@ pub async fn delete(State(door): State<Arc<Door>>, Path(id): Path<String>) -> An
 
 /// `POST /api/automations/filter` with `{"sort", "limit", "offset", "automations"}`, all of which may be missing.
 pub async fn filter(State(door): State<Arc<Door>>, request: Request) -> Answer {
-    let body = body::parts_json(request, &["sort", "offset", "automations", "limit"]).await?;
+    let body = body::parts_json(request, &["limit", "sort", "offset", "automations"]).await?;
     let limit = page::limit(&body)?;
     // As FastAPI reads parts with a default: null counts as missing.
     let (sort, offset, filter) = page::read(&body, |r| {
