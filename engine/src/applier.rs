@@ -178,6 +178,10 @@ impl Applier {
                 }
             },
         };
+        if let Some(Err(error @ Error::NewerRecord { .. })) = &record {
+            // Passing it over would lose it for good.
+            return Err(chain(error));
+        }
         let origin = Record::peek(&entry.bytes);
         let outcome = catch_unwind(AssertUnwindSafe(|| match (record, &entry.source) {
             (Some(Ok(record)), _) => machine.apply(place, record),

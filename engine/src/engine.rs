@@ -90,18 +90,25 @@ impl Engine {
         let runtime = tokio::runtime::Handle::current();
         std::fs::create_dir_all(&options.data).map_err(file(&options.data))?;
         let log = open_log(&options.log).await?;
-        let secrets = match options.secrets {
-            Some(secrets) => secrets,
-            None => SecretBox::open(&options.data.join("secret.key"))?,
-        };
-        let secrets = Arc::new(secrets);
+        let key = options.data.join("secret.key");
+        let key_is_new = options.secrets.is_none() && !key.exists();
 
         let (origin, new_log) = (random_id()?, random_id()?);
         let recovered = recovery::recover(&options.data, log.as_ref(), new_log)?;
         let (state, store, lost) = (recovered.state, recovered.store, recovered.lost);
         let (position, point) = (state.meta.position, state.meta.history);
+        if key_is_new && state.blocks.block_documents().next().is_some() {
+            let reason =
+                format!("{} is missing, and there are block documents encrypted with it", key.display());
+            return Err(Error::Secret { reason });
+        }
+        let secrets = Arc::new(match options.secrets {
+            Some(secrets) => secrets,
+            None => SecretBox::open(&key)?,
+        });
         if let Some(lost) = lost {
             tracing::error!(after = lost.after, until = lost.until, "the end of the log is lost");
+            recovery::note_rename(&options.data, log.id(), lost.new_log)?;
             log.set_id(lost.new_log)?;
         }
         let (writer, reader) = History::open(&options.data.join("history"), options.history, Some(point))?;

@@ -75,6 +75,27 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The data directory belongs to another log.
+    #[error(
+        "use {data} with this log: its state belongs to the log {known}, and this is the log {found}; name the log \
+         it belongs to, or start with an empty data directory"
+    )]
+    OtherLog {
+        /// The data directory.
+        data: PathBuf,
+        /// The log that the state belongs to.
+        known: pavlov_events::Uuid,
+        /// The log that was opened.
+        found: pavlov_events::Uuid,
+    },
+    /// A record was written by a newer binary.
+    #[error("read a record: its version {found} is newer than {known}, which this binary reads")]
+    NewerRecord {
+        /// The version found.
+        found: u32,
+        /// The newest version this binary reads.
+        known: u32,
+    },
     /// Secrets cannot be encrypted or read.
     #[error("use the key of the secrets: {reason}")]
     Secret {

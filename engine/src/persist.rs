@@ -3,7 +3,7 @@
 
 use crate::error::{Error, chain, file};
 use crate::history::Unsynced;
-use crate::log::Log;
+use crate::log::{Log, Retention, trim_below};
 use crate::state::row::Row;
 use crate::state::snapshot;
 use crate::state::store::{Batch, Store};
@@ -22,12 +22,14 @@ pub struct SnapshotPolicy {
     pub records: u64,
     /// And, when anything changed, after this long.
     pub every: Duration,
+    /// What of the log is kept beyond what the older snapshot needs.
+    pub log: Retention,
 }
 
 impl Default for SnapshotPolicy {
     fn default() -> Self {
         // Replaying a million records takes about a second; a quiet server still frees its log each hour.
-        Self { records: 1_000_000, every: Duration::from_secs(3_600) }
+        Self { records: 1_000_000, every: Duration::from_secs(3_600), log: Retention::default() }
     }
 }
 
@@ -184,7 +186,8 @@ impl Thread {
         tracing::info!(position, took_ms = began.elapsed().as_millis() as u64, "snapshot written");
         let kept = snapshot::list(&self.snapshots)?;
         if let [(older, _), _] = kept.as_slice() {
-            self.log.trim(older + 1)?;
+            let now = crate::clock::now().micros();
+            self.log.trim(trim_below(&self.log.pieces(), self.policy.log, now, older + 1))?;
         }
         Ok(())
     }

@@ -141,7 +141,7 @@ impl Record {
         let text = std::str::from_utf8(bytes).map_err(|error| bad(error.to_string()))?;
         let wire: Wire<'_> = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
         if wire.v > VERSION {
-            return Err(bad(format!("version {} is newer than {VERSION}, which this binary reads", wire.v)));
+            return Err(Error::NewerRecord { found: wire.v, known: VERSION });
         }
         let body = match wire {
             Wire { events: Some(raw), .. } => Body::Events(

@@ -11,7 +11,17 @@ use crate::state::snapshot;
 use crate::state::store::{Batch, Store};
 use crate::state::{Loading, Meta, State};
 use pavlov_events::Uuid;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// The file that tells of the log's last change of id.
+const RENAMED: &str = "log-renamed.json";
+
+#[derive(Serialize, Deserialize)]
+struct Renamed {
+    from: Uuid,
+    to: Uuid,
+}
 
 /// Rows of a snapshot that go into the store at once.
 const BATCH_ROWS: usize = 10_000;
@@ -31,6 +41,10 @@ pub struct Recovered {
 pub fn recover(data: &Path, log: &dyn Log, new_id: Uuid) -> Result<Recovered, Error> {
     let path = data.join("state");
     let opened = Store::open(&path).and_then(|mut store| Ok((load(&mut store, log.id())?, store)));
+    let opened = opened.and_then(|(state, store)| {
+        belongs(&state.meta, data, log)?;
+        Ok((state, store))
+    });
     let reason = match opened {
         Ok((state, store)) => match emptied(&state.meta, data, log)?
             .map_or_else(|| misfit(&state.meta, log), |why| Ok(Some(why)))?
@@ -41,7 +55,9 @@ pub fn recover(data: &Path, log: &dyn Log, new_id: Uuid) -> Result<Recovered, Er
                 reason
             }
         },
-        Err(error @ (Error::NewerFormat { .. } | Error::File { .. })) => return Err(error),
+        Err(error @ (Error::NewerFormat { .. } | Error::File { .. } | Error::OtherLog { .. })) => {
+            return Err(error);
+        }
         Err(error) => chain(&error),
     };
     tracing::warn!(reason, "the stored state cannot be used; it is moved aside and made anew");
@@ -56,6 +72,7 @@ fn rebuild(data: &Path, log: &dyn Log, until: u64, new_id: Uuid) -> Result<Recov
     for (position, path) in snapshot::list(&data.join("snapshots"))?.into_iter().rev() {
         match load_snapshot(&path, log.id()) {
             Ok(state) if misfit(&state.meta, log)?.is_none() => {
+                belongs(&state.meta, data, log)?;
                 fill(&mut store, &state)?;
                 tracing::warn!(position, "the state was loaded from a snapshot");
                 let lost = lost(&state.meta, log, until, new_id);
@@ -69,6 +86,11 @@ fn rebuild(data: &Path, log: &dyn Log, until: u64, new_id: Uuid) -> Result<Recov
     }
     if log.first_position() > 1 {
         return Err(Error::LogGap { wanted: 1, first: log.first_position() });
+    }
+    // Replay writes the same events again; what lies there from before is kept for a person to look at.
+    if data.join("history").exists() {
+        let aside = aside(&data.join("history"))?;
+        tracing::warn!(path = %aside.display(), "the history is moved aside and written anew from the log");
     }
     let state = State::new(log.id());
     let lost = lost(&state.meta, log, until, new_id);
@@ -87,13 +109,17 @@ pub fn verify(data: &Path) -> Result<Meta, Error> {
 
 /// Moves the store aside, so that the next start makes the state anew.
 pub fn move_aside(path: &Path) -> Result<PathBuf, Error> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let number = (1u32..).find(|n| !parent.join(format!("state.aside-{n}")).exists()).unwrap_or(u32::MAX);
-    let aside = parent.join(format!("state.aside-{number}"));
+    aside(path)
+}
+
+/// Gives a directory another name that is free.
+fn aside(path: &Path) -> Result<PathBuf, Error> {
+    let name = |number: u32| path.with_extension(format!("aside-{number}"));
+    let free = (1u32..).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(u32::MAX));
     if path.exists() {
-        std::fs::rename(path, &aside).map_err(crate::error::file(path))?;
+        std::fs::rename(path, &free).map_err(crate::error::file(path))?;
     }
-    Ok(aside)
+    Ok(free)
 }
 
 fn load(store: &mut Store, log: Uuid) -> Result<State, Error> {
@@ -123,6 +149,38 @@ fn fill(store: &mut Store, state: &State) -> Result<(), Error> {
     store.commit(batch)
 }
 
+/// A state of another log is nobody's mistake but the settings': taking it, or throwing it away, would both
+/// lose what was acknowledged.
+fn belongs(meta: &Meta, data: &Path, log: &dyn Log) -> Result<(), Error> {
+    if meta.position == 0 || meta.log == log.id() || renamed_from(data, log)? == Some(meta.log) {
+        return Ok(());
+    }
+    Err(Error::OtherLog { data: data.to_owned(), known: meta.log, found: log.id() })
+}
+
+/// Notes that the log gets a new id, so that a crash before the state has it as well is no riddle.
+pub fn note_rename(data: &Path, from: Uuid, to: Uuid) -> Result<(), Error> {
+    let path = data.join(RENAMED);
+    let bytes = serde_json::to_vec(&Renamed { from, to }).expect("ids are JSON");
+    std::fs::write(&path, bytes)
+        .and_then(|()| std::fs::File::open(&path)?.sync_all())
+        .map_err(crate::error::file(&path))?;
+    crate::state::store::sync_directory(data)
+}
+
+/// The id that the log had before its last rename.
+fn renamed_from(data: &Path, log: &dyn Log) -> Result<Option<Uuid>, Error> {
+    let path = data.join(RENAMED);
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let renamed: Option<Renamed> = serde_json::from_slice(&bytes).ok();
+            Ok(renamed.filter(|renamed| renamed.to == log.id()).map(|renamed| renamed.from))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(crate::error::file(path)(error)),
+    }
+}
+
 /// sled opens a database whose file is damaged as an empty one. A store that is empty although there was a
 /// state before has lost it.
 fn emptied(meta: &Meta, data: &Path, log: &dyn Log) -> Result<Option<String>, Error> {
@@ -135,9 +193,6 @@ fn misfit(meta: &Meta, log: &dyn Log) -> Result<Option<String>, Error> {
     let (position, last) = (meta.position, log.last_position());
     if position == 0 {
         return Ok(None);
-    }
-    if meta.log != log.id() {
-        return Ok(Some(format!("it belongs to the log {}, and this one is {}", meta.log, log.id())));
     }
     if position > last {
         return Ok(Some(format!("it is at position {position}, and the log ends at {last}")));
@@ -158,7 +213,7 @@ fn misfit(meta: &Meta, log: &dyn Log) -> Result<Option<String>, Error> {
 
 fn lost(meta: &Meta, log: &dyn Log, until: u64, new_log: Uuid) -> Option<Lost> {
     let after = log.last_position();
-    (until > after && meta.log == log.id()).then_some(Lost { after, until, new_log })
+    (until > after).then_some(Lost { after, until, new_log })
 }
 
 /// The last position that any of our files speaks of.

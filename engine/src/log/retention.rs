@@ -3,7 +3,7 @@
 use super::Piece;
 
 /// How much of a log is kept. Both limits may be absent; then only the floor matters and everything below it goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Pieces whose newest entry is older than this may go (microseconds); none: age keeps nothing.
     pub age_max: Option<i64>,

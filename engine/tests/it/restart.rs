@@ -126,7 +126,11 @@ async fn a_lost_store_is_made_anew_from_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_does_not_open_is_moved_aside_and_a_snapshot_is_used() {
     let dir = tempfile::tempdir().expect("a directory");
-    let often = pavlov_engine::engine::SnapshotPolicy { records: 20, every: Duration::from_secs(3_600) };
+    let often = pavlov_engine::engine::SnapshotPolicy {
+        records: 20,
+        every: Duration::from_secs(3_600),
+        log: Default::default(),
+    };
     let engine = Engine::start(Options { snapshots: often, ..options(dir.path()) }).await.expect("starts");
     some_work(&engine).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -143,4 +147,38 @@ async fn a_store_that_does_not_open_is_moved_aside_and_a_snapshot_is_used() {
     }
     same_as(dir.path(), 51, firings).await;
     assert!(dir.path().join("state.aside-1").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_of_another_log_is_neither_used_nor_thrown_away() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = start(dir.path()).await;
+    some_work(&engine).await;
+    assert_eq!(engine.stop().await, None);
+    std::fs::rename(dir.path().join("log"), dir.path().join("log-elsewhere")).expect("renamed");
+    let refused = Engine::start(options(dir.path())).await.err().expect("refused").to_string();
+    assert!(refused.contains("another log") || refused.contains("belongs to the log"), "{refused}");
+    std::fs::remove_dir_all(dir.path().join("log")).expect("removed");
+    std::fs::rename(dir.path().join("log-elsewhere"), dir.path().join("log")).expect("renamed");
+    same_as(dir.path(), 50, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_key_is_not_replaced_in_silence() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = start(dir.path()).await;
+    let (kind, schema) = engine.handle().read(|state| {
+        let kind = state.blocks.block_type_by_slug("secret").expect("a system type").id;
+        let schema =
+            state.blocks.block_schemas().find(|schema| schema.block_type_id == kind).expect("its schema").id;
+        (kind, schema)
+    });
+    let body =
+        json!({"name": "s", "data": {"value": null}, "block_schema_id": schema, "block_type_id": kind});
+    let command = pavlov_orchestrator::block::parse::create_document(&body).expect("valid");
+    engine.handle().command(Command::Block { command }).await.expect("taken").expect("created");
+    assert_eq!(engine.stop().await, None);
+    std::fs::remove_file(dir.path().join("secret.key")).expect("removed");
+    let refused = Engine::start(options(dir.path())).await.err().expect("refused").to_string();
+    assert!(refused.contains("secret.key"), "{refused}");
 }
