@@ -174,8 +174,11 @@ async fn ls(client: &Client, out: &Output) -> Result<(), CliError> {
     let all = filtered(client, &Value::Null).await?;
     let enabled = |item: &Value| if item["enabled"] == true { "on" } else { "off" }.to_owned();
     let actions = |item: &Value| {
-        let types = item["actions"].as_array().into_iter().flatten().map(|action| plain(&action["type"]));
-        types.collect::<Vec<_>>().join(", ")
+        let lists = ["actions", "actions_on_trigger", "actions_on_resolve"].map(|name| item[name].as_array());
+        let mut types: Vec<String> =
+            lists.into_iter().flatten().flatten().map(|one| plain(&one["type"])).collect();
+        types.dedup();
+        types.join(", ")
     };
     out.list(
         &all,

@@ -24,7 +24,6 @@ pub mod output;
 pub mod progress;
 pub mod server;
 pub mod server_start;
-pub mod serving;
 pub mod state;
 pub mod status;
 #[cfg(test)]
