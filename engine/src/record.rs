@@ -101,7 +101,7 @@ impl Unnumbered {
     }
 
     /// Bytes of the record.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.bytes.len()
     }
 }

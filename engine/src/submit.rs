@@ -57,8 +57,8 @@ impl Submitter {
     /// Puts a record into the log's queue. The receiver hears of it when it was applied.
     pub fn submit(&self, body: Body) -> Result<oneshot::Receiver<Told>, SubmitError> {
         let bytes = body.encode(self.origin);
-        if bytes.len() > RECORD_BYTES_MAX {
-            return Err(SubmitError::TooLarge { bytes: bytes.len(), bytes_max: RECORD_BYTES_MAX });
+        if bytes.size() > RECORD_BYTES_MAX {
+            return Err(SubmitError::TooLarge { bytes: bytes.size(), bytes_max: RECORD_BYTES_MAX });
         }
         let (sender, receiver) = oneshot::channel();
         // The lock keeps the numbers and the log's order the same.

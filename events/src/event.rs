@@ -1,6 +1,6 @@
 //! [`Event`]: a fact about a resource at a time.
 
-use crate::limits::{EVENT_NAME_CHARS_MAX, LABELS_PER_RESOURCE_MAX, RELATED_MAX};
+use crate::limits::{EVENT_NAME_CHARS_MAX, LABELS_PER_RESOURCE_MAX, PAYLOAD_DEPTH_MAX, RELATED_MAX};
 use crate::read::{Fault, Faults, Loc, Reader};
 use crate::resource::{ID, ROLE, Resource};
 use crate::time::Timestamp;
@@ -68,7 +68,7 @@ impl Event {
     /// Reads one event of `text`, with all faults if it is none. `received` is set to `occurred` until
     /// the log knows better. With `defaults`, `id` and `occurred` may be left out.
     pub fn parse(text: &str, defaults: Option<Defaults>) -> Result<Self, Faults> {
-        if let Some(event) = serde_json::from_str::<Wire<'_>>(text).ok().and_then(Wire::checked) {
+        if let Some(event) = serde_json::from_str::<Wire<'_>>(text).ok().and_then(Wire::admitted) {
             return Ok(event);
         }
         let mut faults = Faults::new();
@@ -84,7 +84,7 @@ impl Event {
     /// Reads the body of a request with a list of events: all of them, or every fault with its index.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, Faults> {
         if let Ok(wires) = serde_json::from_str::<Vec<Wire<'_>>>(text)
-            && let Some(events) = wires.into_iter().map(Wire::checked).collect()
+            && let Some(events) = wires.into_iter().map(Wire::admitted).collect()
         {
             return Ok(events);
         }
@@ -109,7 +109,7 @@ impl Event {
         let event = reader.required("event", read_name);
         let resource = reader.required("resource", |r| read_resource(r, false));
         let related = reader.optional("related", read_related);
-        let payload = reader.optional("payload", |r| r.dict().map(|_| r.value().to_string()));
+        let payload = reader.optional("payload", read_payload);
         let id = match defaults {
             Some(defaults) => reader.nullable("id", |r| r.uuid())?.or(Some(defaults.id)),
             None => reader.required("id", |r| r.uuid()),
@@ -242,6 +242,11 @@ struct Wire<'a> {
 }
 
 impl Wire<'_> {
+    /// As [`Self::checked`], for what comes in from outside.
+    fn admitted(self) -> Option<Event> {
+        self.checked().filter(|event| !too_deep(&event.payload))
+    }
+
     fn checked(self) -> Option<Event> {
         let occurred = Timestamp::parse(&self.occurred)?;
         let follows = match self.follows {
@@ -281,6 +286,39 @@ fn read_name(reader: &mut Reader<'_>) -> Option<String> {
         return None;
     }
     Some(name)
+}
+
+fn read_payload(reader: &mut Reader<'_>) -> Option<String> {
+    reader.dict()?;
+    let text = reader.value().to_string();
+    if too_deep(&text) {
+        reader.value_error(format_args!("Payloads may be at most {PAYLOAD_DEPTH_MAX} levels deep"));
+        return None;
+    }
+    Some(text)
+}
+
+/// Whether a JSON text has more levels than a payload may have.
+pub(crate) fn too_deep(json: &str) -> bool {
+    // Each level takes an opening and a closing mark.
+    if json.len() <= 2 * PAYLOAD_DEPTH_MAX {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+        if depth > PAYLOAD_DEPTH_MAX {
+            return true;
+        }
+    }
+    false
 }
 
 fn read_related(reader: &mut Reader<'_>) -> Option<Vec<Resource>> {
@@ -387,6 +425,21 @@ mod tests {
         let text = r#"{"event":"a","occurred":1700000000,"resource":{"prefect.resource.id":"x"},"id":"0199A5C000007000800000000000000A"}"#;
         let event = Event::parse(text, None).expect("valid");
         assert_eq!(event.occurred.to_string(), "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn payloads_may_be_deep_but_not_bottomless() {
+        let with = |depth: usize| {
+            let payload = format!("{}1{}", r#"{"a\"[[":"#.repeat(depth), "}".repeat(depth));
+            let text = format!(
+                r#"[{{"event":"n","occurred":"2026-11-20","resource":{{"prefect.resource.id":"x"}},"payload":{payload},"id":"0199a5c0-0000-7000-8000-000000000000"}}]"#
+            );
+            Event::parse_list(&text)
+        };
+        assert!(with(PAYLOAD_DEPTH_MAX).is_ok());
+        for depth in [PAYLOAD_DEPTH_MAX + 1, 200, 100_000] {
+            assert!(with(depth).is_err(), "{depth}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! stored events are asked for) and [`read`] (how outside JSON is checked and its faults are named).
 //! The crate does no input or output, reads no clock and knows nothing of triggers.
 
+pub mod cloudevents;
 pub mod event;
 pub mod filter;
 pub mod id;

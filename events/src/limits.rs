@@ -14,3 +14,6 @@ pub const EVENT_BYTES_MAX: usize = 880_000;
 pub const EVENTS_PER_RECORD_MAX: usize = 1_000;
 /// Bytes of one record of the log.
 pub const RECORD_BYTES_MAX: usize = 900_000;
+/// Objects and lists inside one another in a payload that comes in. The JSON reader takes 128; the room
+/// between is for automations that cause one another, whose events carry their cause inside.
+pub const PAYLOAD_DEPTH_MAX: usize = 64;

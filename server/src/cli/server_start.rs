@@ -17,6 +17,8 @@ use pavlov_server::routes::status::durability;
 use pavlov_server::{ServeOptions, serve};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -71,7 +73,8 @@ async fn until_stopped(engine: Engine, listener: TcpListener) -> Result<(), CliE
     let told_to_stop = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
     let options = ServeOptions { secrets: engine.secrets(), world: engine.world() };
     let mut serving = tokio::spawn(serve(engine.handle(), options, listener, told_to_stop));
-    let mut progress = engine.handle().progress();
+    let handle = engine.handle();
+    let mut progress = handle.progress();
     let why = tokio::select! {
         signal = interrupted() => signal?,
         _ = progress.wait_for(|progress| progress.failure.is_some()) => "the engine failed",
@@ -88,11 +91,25 @@ async fn until_stopped(engine: Engine, listener: TcpListener) -> Result<(), CliE
     tokio::select! {
         stopped = tokio::time::timeout(STOP_MAX, stopped) => match stopped {
             Ok(None) => Ok(()),
+            Ok(Some(failure)) if handle.gauges().panics.load(Ordering::Relaxed) > 0 => Err(begin_anew(&failure)),
             Ok(Some(failure)) => Err(CliError::Server(format!("the server stopped: {failure}"))),
             Err(_) => unfinished(&format!("not everything had stopped after {} s", STOP_MAX.as_secs())),
         },
         _ = interrupted() => unfinished("interrupted twice, and stopped at once"),
     }
+}
+
+/// A record made the machine fail, and a machine that failed cannot be trusted. The process becomes a new
+/// one, which loads the state from before that record and passes it over. Returns only if that fails.
+fn begin_anew(failure: &str) -> CliError {
+    tracing::error!(failure, "beginning anew without the record that made the machine fail");
+    let mut arguments = std::env::args_os();
+    let error = match (std::env::current_exe(), arguments.next()) {
+        (Ok(program), Some(_name)) => std::process::Command::new(program).args(arguments).exec(),
+        (Err(error), _) => error,
+        (Ok(_), None) => std::io::Error::other("the program's name is not known"),
+    };
+    CliError::Server(format!("the server stopped: {failure}; it could not begin anew: {error}"))
 }
 
 /// What the engine is told.

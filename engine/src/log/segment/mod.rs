@@ -9,8 +9,8 @@
 //!
 //! One thread commits: everything queued becomes one group, one write, one `fdatasync`, and is delivered; then the
 //! next group. A frame is `length, crc32c, position, time, position of its group's first record, body`, padded to
-//! 8 bytes ([`frame`]). That a group's first position stands in every frame is what tells a torn tail (pages of the
-//! one group that was never synced, in any order) from damage to a group that had been synced ([`recovery`]).
+//! 8 bytes (`frame`). That a group's first position stands in every frame is what tells a torn tail (pages of the
+//! one group that was never synced, in any order) from damage to a group that had been synced (`recovery`).
 
 mod committer;
 mod directory;

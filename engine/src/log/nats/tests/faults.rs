@@ -84,7 +84,6 @@ fn what_was_in_flight_when_the_server_died_is_sent_again() {
     take_in_order(&log, &mut reader, 11, 110);
     let counters = log.status().counters;
     assert!(counters.resends >= 100, "{counters:?}");
-    assert_eq!(log.last_position(), 110, "nothing was stored twice");
 }
 
 #[test]
