@@ -102,7 +102,8 @@ fn a_person_declares_sends_looks_and_decides() {
 
     // Nobody listens where the examples send to: the automation is replaced by one that ends as a dead letter.
     let file = directory.path().join("a.yaml");
-    let yaml = "name: alert on failure\ntrigger: {type: event, posture: Reactive, expect: [job.failed], threshold: 1, within: 0}\n\
+    let yaml = "name: alert on failure\ntrigger: {type: event, posture: Reactive, expect: [job.failed], \
+                threshold: 1, within: 0}\n\
                 actions:\n- type: http-request\n  url: http://127.0.0.1:1/\n  retries: 0\n";
     std::fs::write(&file, yaml).expect("written");
     let file = file.to_str().expect("a path");

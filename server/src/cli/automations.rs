@@ -359,7 +359,8 @@ mod tests {
         assert!(error.code() == 2 && error.to_string().contains(".yaml:5: trigger.threshold"), "{error}");
         assert!(asked.is_empty());
 
-        let faults = json!({"exception_detail": [{"loc": ["body", "trigger", "EventTrigger", "within"], "msg": "too short", "input": 0}]});
+        let loc = ["body", "trigger", "EventTrigger", "within"];
+        let faults = json!({"exception_detail": [{"loc": loc, "msg": "too short", "input": 0}]});
         let (done, _) = create(SOUND, false, vec![(200, json!([])), (422, faults)]).await;
         let error = done.expect_err("refused");
         assert!(

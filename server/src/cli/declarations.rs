@@ -208,8 +208,10 @@ fn parse_document(text: &str) -> Result<Value, (usize, String)> {
 mod tests {
     use super::*;
 
-    const TWO: &str = "name: one\ntrigger: {type: event, posture: Reactive, threshold: 1, within: 0}\nactions: []\n---\n# second\n\
-                       name: two\ntrigger:\n  type: event\n  posture: Sideways\n  threshold: 1\n  within: 0\nactions:\n- type: call-webhook\n";
+    const TWO: &str = "name: one\ntrigger: {type: event, posture: Reactive, threshold: 1, within: 0}\n\
+                       actions: []\n---\n# second\n\
+                       name: two\ntrigger:\n  type: event\n  posture: Sideways\n  threshold: 1\n  \
+                       within: 0\nactions:\n- type: call-webhook\n";
 
     #[test]
     fn documents_lists_and_wrapped_lists_are_read() {

@@ -48,7 +48,8 @@ pub struct Send {
     follows: Option<Uuid>,
     /// Events of a file instead: JSON lines or a JSON list; `-` is standard input. Missing ids and times are
     /// filled in
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["name", "resource", "label", "related", "payload", "occurred", "follows"])]
+    #[arg(long, short, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["name", "resource", "label", "related", "payload", "occurred", "follows"])]
     file: Option<PathBuf>,
     /// Go on with a file where a failure stopped it; the failure's message says with what
     #[arg(long, value_name = "KEY:COUNT", value_parser = resume, requires = "file")]

@@ -49,7 +49,10 @@ async fn rebuild(settings: &Settings, out: &Output) -> Result<(), CliError> {
     });
     let (aside, position, last) = waited("reading the snapshot", work).await??;
     let left = last.saturating_sub(position);
-    let shown = json!({"position": position, "log_end": last, "records_to_replay": left, "old_state": aside.display().to_string()});
+    let old_state = aside.display().to_string();
+    let shown = json!({
+        "position": position, "log_end": last, "records_to_replay": left, "old_state": old_state,
+    });
     out.done(
         &shown,
         &format!(
