@@ -10,7 +10,7 @@ use pavlov_events::{Event, Faults, Resource, Uuid};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Bytes of a refused input that its `pavlov.event.refused` event shows.
 const EXCERPT_BYTES_MAX: usize = 1024;
@@ -27,6 +27,8 @@ pub struct Door {
     pub world: Arc<EngineWorld>,
     /// When the server began.
     pub started: Instant,
+    /// How many more sockets may be opened.
+    pub sockets: Arc<Semaphore>,
     /// Becomes true when the server stops; sockets then say goodbye.
     pub closing: watch::Receiver<bool>,
 }

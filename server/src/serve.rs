@@ -19,7 +19,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// A client that does not finish its headers within this is given up.
@@ -30,6 +30,8 @@ const HEADER_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 100;
 /// Connections at once; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 10_000;
+/// Sockets at once, each a few hundred KB when it is busy; more are refused with 503.
+const SOCKETS_MAX: usize = 2_000;
 /// Requests under way get so long to end when the server stops.
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Pause after the system refused to give a connection, such as for too many open files.
@@ -61,6 +63,7 @@ pub async fn serve(
         secrets: options.secrets,
         world: options.world,
         started: Instant::now(),
+        sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
         closing: closing_seen.clone(),
     });
     let service = TowerToHyperService::new(router(door));

@@ -61,12 +61,13 @@ pub async fn delete(State(door): State<Arc<Door>>, Path(id): Path<String>) -> An
 
 /// `POST /api/automations/filter` with `{"sort", "limit", "offset", "automations"}`, all of which may be missing.
 pub async fn filter(State(door): State<Arc<Door>>, request: Request) -> Answer {
-    let body = body::parts_json(request, &["sort", "offset", "automations", "limit"]).await?;
+    let body = body::parts_json(request, &["limit", "sort", "offset", "automations"]).await?;
     let limit = page::limit(&body)?;
+    // As FastAPI reads parts with a default: null counts as missing.
     let (sort, offset, filter) = page::read(&body, |r| {
         r.nullable("limit", |r| r.integer());
-        let sort = r.optional("sort", Sort::read);
-        let offset = r.optional("offset", |r| r.integer_at_least(0));
+        let sort = r.nullable("sort", Sort::read);
+        let offset = r.nullable("offset", |r| r.integer_at_least(0));
         let filter = r.nullable("automations", AutomationFilter::read);
         Some((sort?.unwrap_or(Sort::NameAscending), offset?.unwrap_or(0), filter?.unwrap_or_default()))
     })?;

@@ -44,7 +44,7 @@ pub async fn delete(State(door): State<Arc<Door>>, Path(id): Path<String>) -> An
 /// `POST /api/block_documents/filter`.
 pub async fn filter(State(door): State<Arc<Door>>, request: Request) -> Answer {
     let names =
-        ["block_documents", "block_types", "block_schemas", "include_secrets", "sort", "offset", "limit"];
+        ["limit", "block_documents", "block_types", "block_schemas", "include_secrets", "sort", "offset"];
     let body = body::parts_json(request, &names).await?;
     let limit = page::limit(&body)?;
     let query = parse(&body, read::document_query(&body))?;

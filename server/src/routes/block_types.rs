@@ -48,7 +48,7 @@ pub async fn delete(State(door): State<Arc<Door>>, Path(id): Path<String>) -> An
 
 /// `POST /api/block_types/filter`.
 pub async fn filter(State(door): State<Arc<Door>>, request: Request) -> Answer {
-    let body = body::parts_json(request, &["block_types", "block_schemas", "offset", "limit"]).await?;
+    let body = body::parts_json(request, &["limit", "block_types", "block_schemas", "offset"]).await?;
     let limit = page::limit(&body)?;
     let query = parse(&body, read::type_query(&body))?;
     Ok(reply::ok(&door.engine.read(|state| state.blocks.read_types(&query, limit))))

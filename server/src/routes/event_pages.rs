@@ -41,7 +41,7 @@ pub async fn filter(State(door): State<Arc<Door>>, request: Request) -> Answer {
     let body = body::parts_json(request, &["filter", "limit"]).await?;
     let (filter, limit) = page::read(&body, |r| {
         let filter = r.nullable("filter", |r| EventFilter::read(r, clock::now()));
-        let limit = r.optional("limit", |r| r.integer_within(0, PAGE_EVENTS));
+        let limit = r.nullable("limit", |r| r.integer_within(0, PAGE_EVENTS));
         Some((filter?, limit?.unwrap_or(PAGE_EVENTS)))
     })?;
     let filter = filter.unwrap_or_else(|| EventFilter::everything(clock::now()));
@@ -67,18 +67,15 @@ pub async fn count_by(
     let given = Value::from(countable);
     let countable = word(&mut Reader::new(&given, "path", &mut faults).arm("countable"), &COUNTABLES);
     let r = &mut Reader::new(&body, "body", &mut faults);
-    let filter = match r.value().get("filter") {
-        Some(_) => r.required("filter", |r| EventFilter::read(r, clock::now())),
-        None => None,
-    };
-    let unit = r.optional("time_unit", |r| word(r, &UNITS)).flatten().unwrap_or(TimeUnit::Day);
-    let interval = r.optional("time_interval", read_interval).flatten().unwrap_or(1.0);
-    if body.get("filter").is_none() {
+    let filter = r.nullable("filter", |r| EventFilter::read(r, clock::now()));
+    let unit = r.nullable("time_unit", |r| word(r, &UNITS)).flatten().unwrap_or(TimeUnit::Day);
+    let interval = r.nullable("time_interval", read_interval).flatten().unwrap_or(1.0);
+    if matches!(filter, Some(None)) {
         let loc = ["body", "filter"].map(|step| pavlov_events::Loc::Field(step.into()));
         let at = usize::from(countable.is_none());
         faults.insert(at, body::missing(loc.to_vec()));
     }
-    let (Some(filter), Some(countable), true) = (filter, countable, faults.is_empty()) else {
+    let (Some(Some(filter)), Some(countable), true) = (filter, countable, faults.is_empty()) else {
         return Err(reply::faults(&faults, &body.to_string()).into());
     };
     let reader = door.engine.history().clone();

@@ -195,7 +195,7 @@ impl Source {
             None => reader.query(&wanted.filter, PAGE_EVENTS_MAX),
         })
         .await?;
-        let late = page.events.iter().filter_map(|text| received_and_id(text));
+        let late = page.events.iter().filter_map(received_and_id);
         let late = late.filter(|(received, _)| *received >= self.cursor_time).map(|(_, id)| id);
         self.sent_early.extend(late);
         self.backfill = page.next.map_or(Backfill::Done, |token| Backfill::Next(Box::new(token)));

@@ -4,7 +4,7 @@
 use super::frame::Message;
 use super::socket::{Incoming, Socket};
 use crate::door::Door;
-use crate::reply;
+use crate::reply::{self, Failure};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
@@ -12,9 +12,10 @@ use axum::http::header::{
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::{Response as HttpResponse, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use pavlov_engine::SubmitError;
 use serde_json::Value;
 use std::future::Future;
 use std::sync::Arc;
@@ -47,8 +48,12 @@ where
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     };
+    let Ok(permit) = Arc::clone(&door.sockets).try_acquire_owned() else {
+        return Failure::from(SubmitError::Busy { retry_after_seconds: 10 }).into_response();
+    };
     let door = Arc::clone(door);
     tokio::spawn(async move {
+        let _held_to_the_end = permit;
         let upgraded = match on_upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!(%error, "an upgrade did not come to its end"),

@@ -10,8 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub const MESSAGE_BYTES_MAX: usize = 2 << 20;
 /// Bytes that are read at once: some hundred events, so that reading and committing take turns.
 const READ_BYTES: usize = 64 << 10;
-/// A client that takes nothing for so long is given up.
-const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+/// A client that takes nothing for so long is given up. A subscriber may well work on one event for minutes.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(300);
+/// At its end, a client has less time.
+const GOODBYE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What carries a socket.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -92,7 +94,7 @@ impl Socket {
     /// Sends what was gathered.
     ///
     /// # Errors
-    /// When the connection is gone, or the client took nothing for 30 s.
+    /// When the connection is gone, or the client took nothing for five minutes.
     pub async fn flush(&mut self) -> io::Result<()> {
         let mut sent = 0;
         while sent < self.out.len() {
@@ -111,10 +113,11 @@ impl Socket {
         // Codes that may not be sent are answered as a normal end.
         let code = if matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) { code } else { 1000 };
         frame::encode(Opcode::Close, &frame::close_payload(code, reason), &mut self.out);
-        if let Err(error) = self.flush().await {
-            tracing::debug!(%error, "a socket was gone before its goodbye");
-        }
-        let ended = tokio::time::timeout(WRITE_TIME_MAX, self.stream.shutdown()).await;
-        tracing::trace!(ok = matches!(ended, Ok(Ok(()))), "a socket was closed");
+        let said = async {
+            self.flush().await?;
+            self.stream.shutdown().await
+        };
+        let said = tokio::time::timeout(GOODBYE_TIME_MAX, said).await;
+        tracing::trace!(heard = matches!(said, Ok(Ok(()))), "a socket was closed");
     }
 }

@@ -66,6 +66,8 @@ async fn filters_counts_and_owners() {
         }
     };
     assert_eq!(names(json!({})).await, "abc");
+    let nulls = json!({"sort": null, "limit": null, "offset": null, "automations": null});
+    assert_eq!(names(nulls).await, "abc");
     assert_eq!(names(json!({"sort": "NAME_DESC", "limit": 2})).await, "cb");
     assert_eq!(names(json!({"sort": "CREATED_DESC", "offset": 1})).await, "ab");
     assert_eq!(names(json!({"automations": {"name": {"any_": ["a", "x"]}}})).await, "a");

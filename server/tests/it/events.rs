@@ -137,6 +137,7 @@ async fn counts_and_their_faults_have_the_genuine_shapes() {
     assert_eq!(counts[0]["count"], 3);
     for (countable, body, places) in [
         ("foo", json!({}), json!([["path", "countable"], ["body", "filter"]])),
+        ("day", json!({"filter": null, "time_unit": null}), json!([["body", "filter"]])),
         ("day", json!({"filter": {}, "time_unit": "x"}), json!([["body", "time_unit"]])),
         ("day", json!({"filter": {}, "time_interval": 0}), json!([["body", "time_interval"]])),
     ] {
