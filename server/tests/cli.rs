@@ -69,6 +69,16 @@ impl Drop for Server {
     }
 }
 
+/// A process that is killed when dropped, so that a failed test leaves none behind.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
 /// The program, without the settings of whoever runs the tests.
 fn pavlov() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pavlov"));
@@ -166,8 +176,9 @@ fn a_tail_outlives_the_server_and_a_stop_is_graceful() {
         "--limit",
         "2",
     ];
-    let mut tail = pavlov().args(tail).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("runs");
-    let mut lines = BufReader::new(tail.stdout.take().expect("piped")).lines();
+    let tail = pavlov().args(tail).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("runs");
+    let mut tail = Ended(tail);
+    let mut lines = BufReader::new(tail.0.stdout.take().expect("piped")).lines();
     server.json(&["events", "send", "x.first", "--resource", "r"]);
     let event = |line: Option<std::io::Result<String>>| -> Value {
         serde_json::from_str(&line.expect("an event").expect("text")).expect("JSON")
@@ -179,7 +190,7 @@ fn a_tail_outlives_the_server_and_a_stop_is_graceful() {
     let server = Server::start(directory.path(), &port, &[]);
     server.json(&["events", "send", "x.second", "--resource", "r"]);
     assert_eq!(event(lines.next())["event"], "x.second");
-    assert!(tail.wait().expect("ends").success());
+    assert!(tail.0.wait().expect("ends").success());
 }
 
 #[test]
