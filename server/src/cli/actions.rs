@@ -14,6 +14,13 @@ use std::time::Duration;
 /// The starts of the names of outcome events: the genuine ones and ours.
 const PREFIXES: [&str; 2] = ["prefect.automation.action.", "pavlov.automation.action."];
 
+/// The names of those that tell of something that went wrong.
+const FAILURES: [&str; 3] = [
+    "prefect.automation.action.failed",
+    "pavlov.automation.action.retrying",
+    "pavlov.automation.action.held",
+];
+
 /// What can be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -59,11 +66,7 @@ pub async fn run(command: Command, client: &Client, out: &Output) -> Result<(), 
             ],
         );
     }
-    let names = if ls.failed {
-        json!({"name": ["prefect.automation.action.failed", "pavlov.automation.action.retrying", "pavlov.automation.action.held"]})
-    } else {
-        json!({"prefix": PREFIXES})
-    };
+    let names = if ls.failed { json!({"name": FAILURES}) } else { json!({"prefix": PREFIXES}) };
     let mut filter = json!({"event": names, "occurred": {"since": ago(ls.since)}});
     if let Some(which) = &ls.automation {
         filter["resource"] = json!({"id": [format!("prefect.automation.{}", id_of(client, which).await?)]});

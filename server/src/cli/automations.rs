@@ -174,8 +174,11 @@ async fn ls(client: &Client, out: &Output) -> Result<(), CliError> {
     let all = filtered(client, &Value::Null).await?;
     let enabled = |item: &Value| if item["enabled"] == true { "on" } else { "off" }.to_owned();
     let actions = |item: &Value| {
-        let types = item["actions"].as_array().into_iter().flatten().map(|action| plain(&action["type"]));
-        types.collect::<Vec<_>>().join(", ")
+        let lists = ["actions", "actions_on_trigger", "actions_on_resolve"].map(|name| item[name].as_array());
+        let mut types: Vec<String> =
+            lists.into_iter().flatten().flatten().map(|one| plain(&one["type"])).collect();
+        types.dedup();
+        types.join(", ")
     };
     out.list(
         &all,
@@ -356,7 +359,8 @@ mod tests {
         assert!(error.code() == 2 && error.to_string().contains(".yaml:5: trigger.threshold"), "{error}");
         assert!(asked.is_empty());
 
-        let faults = json!({"exception_detail": [{"loc": ["body", "trigger", "EventTrigger", "within"], "msg": "too short", "input": 0}]});
+        let loc = ["body", "trigger", "EventTrigger", "within"];
+        let faults = json!({"exception_detail": [{"loc": loc, "msg": "too short", "input": 0}]});
         let (done, _) = create(SOUND, false, vec![(200, json!([])), (422, faults)]).await;
         let error = done.expect_err("refused");
         assert!(

@@ -53,7 +53,7 @@ impl Check {
 /// All faults of a text, and how many automations it has.
 pub fn check_text(text: &str) -> (Vec<Finding>, usize) {
     match declarations::parse(text) {
-        Err(finding) => (vec![finding], 0),
+        Err(finding) => (vec![*finding], 0),
         Ok(all) => {
             let mut findings: Vec<Finding> = all.iter().flat_map(Declaration::check).collect();
             findings.extend(repeated(&all));

@@ -1,6 +1,6 @@
 //! [`Client`]: requests to the API, and what their failures mean for a person.
 
-use super::error::CliError;
+use super::error::{CliError, chain};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 use std::time::Duration;
@@ -122,6 +122,20 @@ impl Failure {
         }
     }
 
+    /// The same failure of events of which `by` were sent before: faults get the event's number, from 1.
+    pub fn moved(mut self, by: usize) -> Self {
+        if let Self::Refused { body, .. } = &mut self {
+            let list = if body.get("exception_detail").is_some() { "exception_detail" } else { "detail" };
+            for fault in body.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                if let Some(index) = fault.pointer("/loc/1").and_then(Value::as_u64) {
+                    fault["event"] = (index + by as u64 + 1).into();
+                    fault["loc"].as_array_mut().map(|loc| loc.remove(1));
+                }
+            }
+        }
+        self
+    }
+
     /// The faults of a 422, each with `loc` and `msg`.
     pub fn faults(&self) -> &[Value] {
         match self {
@@ -165,7 +179,8 @@ fn fault_line(fault: &Value) -> String {
         Some(given) if !given.is_object() && !given.is_array() => format!(" (given: {given})"),
         _ => String::new(),
     };
-    format!("{}: {}{given}", path.join("."), plain(&fault["msg"]))
+    let event = fault.get("event").map_or_else(String::new, |number| format!("event {number}: "));
+    format!("{event}{}: {}{given}", path.join("."), plain(&fault["msg"]))
 }
 
 /// A value as text, strings without quotes.
@@ -175,17 +190,6 @@ pub fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         other => other.to_string(),
     }
-}
-
-/// An error with what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

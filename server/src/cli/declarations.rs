@@ -137,14 +137,11 @@ pub fn read_file(path: &Path) -> Result<String, CliError> {
 }
 
 /// The automations of a text, or why it is no list of them.
-pub fn parse(text: &str) -> Result<Vec<Declaration>, Finding> {
+pub fn parse(text: &str) -> Result<Vec<Declaration>, Box<Finding>> {
     let mut all = Vec::new();
     for (lines_before, document) in documents(text) {
-        let value = parse_document(&document).map_err(|(line, message)| Finding {
-            line: lines_before + line,
-            field: String::new(),
-            message,
-            given: None,
+        let value = parse_document(&document).map_err(|(line, message)| {
+            Box::new(Finding { line: lines_before + line, field: String::new(), message, given: None })
         })?;
         let text: std::sync::Arc<str> = document.into();
         let mut push = |value: Value, path: Vec<Loc>| {
@@ -174,7 +171,7 @@ pub fn parse(text: &str) -> Result<Vec<Declaration>, Finding> {
     }
     if all.is_empty() {
         let message = "no automation: give one, a list, or several YAML documents".into();
-        return Err(Finding { line: 1, field: String::new(), message, given: None });
+        return Err(Box::new(Finding { line: 1, field: String::new(), message, given: None }));
     }
     Ok(all)
 }
@@ -211,8 +208,10 @@ fn parse_document(text: &str) -> Result<Value, (usize, String)> {
 mod tests {
     use super::*;
 
-    const TWO: &str = "name: one\ntrigger: {type: event, posture: Reactive, threshold: 1, within: 0}\nactions: []\n---\n# second\n\
-                       name: two\ntrigger:\n  type: event\n  posture: Sideways\n  threshold: 1\n  within: 0\nactions:\n- type: call-webhook\n";
+    const TWO: &str = "name: one\ntrigger: {type: event, posture: Reactive, threshold: 1, within: 0}\n\
+                       actions: []\n---\n# second\n\
+                       name: two\ntrigger:\n  type: event\n  posture: Sideways\n  threshold: 1\n  \
+                       within: 0\nactions:\n- type: call-webhook\n";
 
     #[test]
     fn documents_lists_and_wrapped_lists_are_read() {

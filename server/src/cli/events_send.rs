@@ -48,7 +48,8 @@ pub struct Send {
     follows: Option<Uuid>,
     /// Events of a file instead: JSON lines or a JSON list; `-` is standard input. Missing ids and times are
     /// filled in
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["name", "resource", "label", "related", "payload", "occurred", "follows"])]
+    #[arg(long, short, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["name", "resource", "label", "related", "payload", "occurred", "follows"])]
     file: Option<PathBuf>,
     /// Go on with a file where a failure stopped it; the failure's message says with what
     #[arg(long, value_name = "KEY:COUNT", value_parser = resume, requires = "file")]
@@ -151,16 +152,17 @@ async fn send_batch(client: &Client, batch: &[Value]) -> Result<(), Failure> {
     }
 }
 
-/// What a person needs to know to go on. Indexes in a refusal count from the batch's start, so it is named.
+/// What a person needs to know to go on. Indexes in a refusal count from the batch's start; a person counts from
+/// the file's.
 fn stopped(failure: Failure, file: &std::path::Path, key: Uuid, (done, total): (usize, usize)) -> CliError {
     let go_on = format!(
         "\n{done} of {total} events are stored; to go on after them: \
          pavlov events send -f {} --resume {key}:{done}",
         file.display()
     );
-    match CliError::from(failure) {
+    match CliError::from(failure.moved(done)) {
         CliError::Unreachable(text) => CliError::Unreachable(format!("{text}{go_on}")),
-        error => CliError::Refused(format!("of the events from number {} on: {error}{go_on}", done + 1)),
+        error => CliError::Refused(format!("{error}{go_on}")),
     }
 }
 
@@ -277,12 +279,18 @@ mod tests {
         let file = std::env::temp_dir().join(format!("pavlov-{}.jsonl", units::new_id()));
         std::fs::write(&file, "{\"event\": \"x\"}\n".repeat(150)).expect("written");
         let name = file.to_str().expect("a name");
-        let (out, refusal) = (Output::new(Format::Table), json!({"detail": "no"}));
+        let (out, refusal) = (
+            Output::new(Format::Table),
+            json!({"exception_detail": [{"loc": ["body", 3, "resource"], "msg": "no"}]}),
+        );
 
-        let server = Server::new([(204, Value::Null), (409, refusal)]);
+        let server = Server::new([(204, Value::Null), (422, refusal)]);
         let sending = send(&["-f", name]).expect("sound");
         let error = sending.run(&server.client(), &out).await.expect_err("refused").to_string();
-        assert!(error.contains("100 of 150 events are stored"), "{error}");
+        assert!(
+            error.contains("event 104: resource: no") && error.contains("100 of 150 events are stored"),
+            "{error}"
+        );
         let resume = error.rsplit_once("--resume ").expect("a way on").1;
         let tried = server.asked()[1].2.clone();
 

@@ -226,7 +226,10 @@ mod tests {
         let (path, body) = one(&told).await;
         assert_eq!(path, "/tickets?host=host.a%20b");
         let labels = json!({"prefect.resource.id": "host.a b", "site": "north"});
-        let expected = json!({"host": "host.a b", "site": "north", "free_percent": 4.5, "labels": labels, "summary": "host.a b has 4.5 % left"});
+        let expected = json!({
+            "host": "host.a b", "site": "north", "free_percent": 4.5, "labels": labels,
+            "summary": "host.a b has 4.5 % left",
+        });
         assert_eq!(body, expected);
 
         tell(&handle, &[event("disk.check-asked", "host.a", json!({}))]).await;

@@ -224,8 +224,10 @@ mod tests {
 
     #[test]
     fn fields_are_found_in_block_style_flow_style_and_json() {
-        let block = "# head\nname: a\ntrigger:\n  type: event\n\n  expect:\n  - x\n  - y # two\n  match: {\n    \"p\": 1,\n    q: [1,\n      2]}\n\
-                     actions:\n- type: do-nothing\n- type: run-command\n  argv:\n    - echo\n  body: |\n    type: no key\n  stdin: z\n";
+        let block = "# head\nname: a\ntrigger:\n  type: event\n\n  expect:\n  - x\n  - y # two\n  match: {\n    \"p\": 1,\n    \
+                     q: [1,\n      2]}\n\
+                     actions:\n- type: do-nothing\n- type: run-command\n  argv:\n    - echo\n  \
+                     body: |\n    type: no key\n  stdin: z\n";
         for (at, line) in [
             ("", 2),
             ("name", 2),

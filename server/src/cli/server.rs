@@ -4,7 +4,7 @@ use super::error::CliError;
 use super::output::{Output, field};
 use super::server_start::Start;
 use crate::settings::Settings;
-use crate::settings::keys::KEYS;
+use crate::settings::keys::{KEYS, Key};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -56,7 +56,10 @@ pub async fn run(command: Command, out: &Output) -> Result<(), CliError> {
         Command::Start(start) => start.run(out).await,
         Command::Settings(flags) => {
             let settings = flags.settings()?;
-            let item = |key: &crate::settings::keys::Key| json!({"name": key.name, "value": (key.show)(&settings), "source": settings.source(key.name).to_string(), "about": key.about});
+            let item = |key: &Key| {
+                let source = settings.source(key.name).to_string();
+                json!({"name": key.name, "value": (key.show)(&settings), "source": source, "about": key.about})
+            };
             let items: Vec<Value> = KEYS.iter().map(item).collect();
             out.list(
                 &items,

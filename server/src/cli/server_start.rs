@@ -1,19 +1,20 @@
 //! `server start`: settings → engine → listener, and back in reverse.
 
-use super::error::CliError;
+use super::error::{CliError, chain};
 use super::examples;
 use super::output::Output;
 use super::server::Flags;
 use crate::settings::{LogSettings, Settings, SmtpSettings};
 use clap::Args;
 use pavlov_engine::engine::{NatsOptions, Retention};
-use pavlov_engine::log::{Durability, nats, segment};
+use pavlov_engine::log::{nats, segment};
 use pavlov_engine::world::WorldOptions;
 use pavlov_engine::{Engine, Handle, LogOptions, Options, history};
 use pavlov_notifier::channel::MailServer;
 use pavlov_notifier::channel::email::Security;
 use pavlov_notifier::outbound::Policies;
-use pavlov_server::ServeOptions;
+use pavlov_server::routes::status::durability;
+use pavlov_server::{ServeOptions, serve};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -25,6 +26,8 @@ use tokio::sync::watch;
 
 /// A stop takes no longer than this; what is not done by then is done after the next start.
 const STOP_MAX: Duration = Duration::from_secs(10);
+/// Log lines without `PAVLOV_LOG`; the NATS library tells every connection at `info`.
+const LOG_FILTER: &str = "info,async_nats=warn";
 /// Segments are whole pages.
 const PAGE_BYTES: u64 = 4096;
 
@@ -56,33 +59,43 @@ impl Start {
         })?;
         let handle = engine.handle();
         let loaded = if self.examples { examples::load(&handle).await? } else { false };
-        out.note(&greeting(&settings, address, &handle, &engine_durability(&handle)));
+        out.note(&greeting(&settings, address, &handle));
         if self.examples {
             out.note(&examples::what_to_try(loaded, address));
         }
-        let (stop, mut stopping) = watch::channel(false);
-        let doors = ServeOptions { secrets: engine.secrets(), world: engine.world() };
-        let serving = tokio::spawn(pavlov_server::serve(engine.handle(), doors, listener, async move {
-            // An error means that nobody is left to say stop, which is a stop as well.
-            let _stop = stopping.wait_for(|stop| *stop).await;
-        }));
-        let why = until_stopped(&handle).await?;
-        tracing::info!(why, "stopping");
-        stop.send_replace(true);
-        let stopped = async {
-            // Connections that do not end by themselves are cut with the process.
-            let _served = tokio::time::timeout(STOP_MAX / 2, serving).await;
-            engine.stop().await
-        };
-        tokio::select! {
-            stopped = tokio::time::timeout(STOP_MAX, stopped) => match stopped {
-                Ok(None) => Ok(()),
-                Ok(Some(failure)) if handle.gauges().panics.load(Ordering::Relaxed) > 0 => Err(begin_anew(&failure)),
-                Ok(Some(failure)) => Err(CliError::Server(format!("the server stopped: {failure}"))),
-                Err(_) => Err(CliError::Server(format!("not everything had stopped after {} s; nothing acknowledged is lost", STOP_MAX.as_secs()))),
-            },
-            _ = interrupted() => Err(CliError::Server("interrupted twice: stopped at once; nothing acknowledged is lost".into())),
-        }
+        until_stopped(engine, listener).await
+    }
+}
+
+/// Serves until somebody or something stops it, then stops in reverse order.
+async fn until_stopped(engine: Engine, listener: TcpListener) -> Result<(), CliError> {
+    let (stop, mut stopping) = watch::channel(false);
+    let told_to_stop = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
+    let options = ServeOptions { secrets: engine.secrets(), world: engine.world() };
+    let mut serving = tokio::spawn(serve(engine.handle(), options, listener, told_to_stop));
+    let handle = engine.handle();
+    let mut progress = handle.progress();
+    let why = tokio::select! {
+        signal = interrupted() => signal?,
+        _ = progress.wait_for(|progress| progress.failure.is_some()) => "the engine failed",
+        ended = &mut serving => return Err(CliError::Server(format!("the listener ended by itself: {ended:?}"))),
+    };
+    tracing::info!(why, "stopping");
+    stop.send_replace(true);
+    let stopped = async {
+        // Connections that do not end by themselves are cut with the process.
+        let _served = tokio::time::timeout(STOP_MAX / 2, serving).await;
+        engine.stop().await
+    };
+    let unfinished = |why: &str| Err(CliError::Server(format!("{why}; nothing acknowledged is lost")));
+    tokio::select! {
+        stopped = tokio::time::timeout(STOP_MAX, stopped) => match stopped {
+            Ok(None) => Ok(()),
+            Ok(Some(failure)) if handle.gauges().panics.load(Ordering::Relaxed) > 0 => Err(begin_anew(&failure)),
+            Ok(Some(failure)) => Err(CliError::Server(format!("the server stopped: {failure}"))),
+            Err(_) => unfinished(&format!("not everything had stopped after {} s", STOP_MAX.as_secs())),
+        },
+        _ = interrupted() => unfinished("interrupted twice, and stopped at once"),
     }
 }
 
@@ -218,7 +231,7 @@ async fn listen(settings: &Settings) -> Result<(TcpListener, SocketAddr), CliErr
 /// Log lines go to standard error. `PAVLOV_LOG` says which.
 fn log_lines(json: bool) -> Result<(), CliError> {
     use std::io::IsTerminal;
-    let words = std::env::var("PAVLOV_LOG").unwrap_or_else(|_| "info".into());
+    let words = std::env::var("PAVLOV_LOG").unwrap_or_else(|_| LOG_FILTER.into());
     let filter = tracing_subscriber::EnvFilter::try_new(&words).map_err(|error| {
         CliError::Usage(format!(
             "PAVLOV_LOG '{words}' is no filter ({error}); give one such as info or pavlov_engine=debug"
@@ -232,7 +245,8 @@ fn log_lines(json: bool) -> Result<(), CliError> {
     set.map_err(|error| CliError::Server(format!("cannot write log lines: {error}")))
 }
 
-fn greeting(settings: &Settings, address: SocketAddr, handle: &Handle, durability: &str) -> String {
+fn greeting(settings: &Settings, address: SocketAddr, handle: &Handle) -> String {
+    let durability = durability(&handle.log_status());
     let automations = handle.read(|state| state.automations.len());
     let open =
         if settings.is_loopback() { "" } else { "\n  NOBODY IS ASKED FOR CREDENTIALS on that address" };
@@ -244,28 +258,6 @@ fn greeting(settings: &Settings, address: SocketAddr, handle: &Handle, durabilit
     )
 }
 
-fn engine_durability(handle: &Handle) -> String {
-    match handle.log_status().durability {
-        Durability::Fdatasync => "acknowledged = on this disk (fdatasync)".into(),
-        Durability::Stream { replicas, sync_always: true } => {
-            format!("acknowledged = stored and synced by the NATS stream's quorum ({replicas} replicas)")
-        }
-        Durability::Stream { replicas, sync_always: false } => format!(
-            "acknowledged = stored by the NATS stream's quorum ({replicas} replicas); a power cut of all at once may \
-             lose the last moments"
-        ),
-    }
-}
-
-/// Waits for an interruption, or for the engine to stop by itself.
-async fn until_stopped(handle: &Handle) -> Result<&'static str, CliError> {
-    let mut progress = handle.progress();
-    tokio::select! {
-        signal = interrupted() => signal,
-        _ = progress.wait_for(|progress| progress.failure.is_some()) => Ok("the engine failed"),
-    }
-}
-
 async fn interrupted() -> Result<&'static str, CliError> {
     let cannot = |error: std::io::Error| CliError::Server(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
@@ -273,17 +265,6 @@ async fn interrupted() -> Result<&'static str, CliError> {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = tokio::signal::ctrl_c() => Ok("SIGINT"),
     }
-}
-
-/// An error with what caused it.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! `state`: check and make anew what is stored, while no server runs.
 
-use super::error::CliError;
+use super::error::{CliError, chain};
 use super::output::Output;
 use super::progress::Progress;
 use super::server::Stored;
-use super::server_start::{chain, segment_options};
+use super::server_start::segment_options;
 use crate::settings::Settings;
 use clap::Subcommand;
-use pavlov_engine::log::Log;
 use pavlov_engine::log::segment::SegmentLog;
+use pavlov_engine::log::{self, Log};
 use pavlov_engine::record::Record;
 use pavlov_engine::recovery;
 use serde_json::json;
@@ -38,15 +38,21 @@ async fn rebuild(settings: &Settings, out: &Output) -> Result<(), CliError> {
     let log = open(settings)?;
     let data = settings.data.clone();
     let work = tokio::task::spawn_blocking(move || {
-        let aside = recovery::move_aside(&data.join("state"))?;
-        let recovered = recovery::recover(&data, &log, super::units::new_id())?;
+        let aside = recovery::move_aside(&data.join("state")).map_err(|error| faulty(&error))?;
+        let recovered = recovery::recover(&data, &log, super::units::new_id()).map_err(|error| {
+            let (why, aside) = (chain(&error), aside.display());
+            CliError::Faults(format!("{why}; the old state is at {aside}, and can be moved back to `state`"))
+        })?;
         let (position, last) = (recovered.state.meta.position, log.last_position());
         log.close();
-        Ok::<_, pavlov_engine::Error>((aside, position, last))
+        Ok::<_, CliError>((aside, position, last))
     });
-    let (aside, position, last) = waited("reading the snapshot", work).await?.map_err(|e| faulty(&e))?;
+    let (aside, position, last) = waited("reading the snapshot", work).await??;
     let left = last.saturating_sub(position);
-    let shown = json!({"position": position, "log_end": last, "records_to_replay": left, "old_state": aside.display().to_string()});
+    let old_state = aside.display().to_string();
+    let shown = json!({
+        "position": position, "log_end": last, "records_to_replay": left, "old_state": old_state,
+    });
     out.done(
         &shown,
         &format!(
@@ -124,8 +130,12 @@ fn open(settings: &Settings) -> Result<SegmentLog, CliError> {
             settings.data.display()
         )));
     }
-    SegmentLog::open(segment_options(settings))
-        .map_err(|error| CliError::Faults(format!("cannot open the log: {}", chain(&error))))
+    SegmentLog::open(segment_options(settings)).map_err(|error| match error {
+        log::Error::InUse { process, .. } => {
+            CliError::Usage(format!("process {process} uses the log: stop the server first"))
+        }
+        error => CliError::Faults(format!("cannot open the log: {}", chain(&error))),
+    })
 }
 
 /// Waits for work that cannot say how far it is.

@@ -20,9 +20,11 @@ fn root() -> PathBuf {
 }
 
 fn cases() -> Vec<(String, Value)> {
-    let folder = root().join("tests/cases/triggers");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+    let folders = ["tests/cases/triggers", "tests/cases/examples"].map(|folder| root().join(folder));
+    let files = folders.iter().flat_map(|folder| {
+        std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+    });
+    let mut files: Vec<PathBuf> = files
         .map(|entry| entry.expect("a file").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
