@@ -75,7 +75,7 @@ fn rebuild(data: &Path, log: &dyn Log, until: u64, new_id: Uuid) -> Result<Recov
                 belongs(&state.meta, data, log)?;
                 fill(&mut store, &state)?;
                 tracing::warn!(position, "the state was loaded from a snapshot");
-                let lost = lost(&state.meta, log, until, new_id);
+                let lost = lost(log, until, new_id);
                 return Ok(Recovered { state, store, lost });
             }
             Ok(_) => {}
@@ -93,7 +93,7 @@ fn rebuild(data: &Path, log: &dyn Log, until: u64, new_id: Uuid) -> Result<Recov
         tracing::warn!(path = %aside.display(), "the history is moved aside and written anew from the log");
     }
     let state = State::new(log.id());
-    let lost = lost(&state.meta, log, until, new_id);
+    let lost = lost(log, until, new_id);
     Ok(Recovered { state, store, lost })
 }
 
@@ -211,7 +211,7 @@ fn misfit(meta: &Meta, log: &dyn Log) -> Result<Option<String>, Error> {
     }
 }
 
-fn lost(meta: &Meta, log: &dyn Log, until: u64, new_log: Uuid) -> Option<Lost> {
+fn lost(log: &dyn Log, until: u64, new_log: Uuid) -> Option<Lost> {
     let after = log.last_position();
     (until > after).then_some(Lost { after, until, new_log })
 }
