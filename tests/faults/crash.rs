@@ -24,7 +24,7 @@ const REPLAYED: usize = 200;
 
 #[test]
 fn nothing_is_lost_or_doubled_by_kill_9() {
-    let mut run = Run::begin("kill -9", Vec::new());
+    let mut run = Run::begin("kill -9");
     for round in 0..rounds(5) {
         run.round(round);
     }
@@ -35,7 +35,8 @@ fn nothing_is_lost_or_doubled_by_kill_9() {
 pub struct Run {
     pub home: Home,
     pub dice: Dice,
-    environment: Vec<(&'static str, PathBuf)>,
+    /// What its servers get besides.
+    pub environment: Vec<(&'static str, PathBuf)>,
     receiver: Receiver,
     writers: Vec<Writer>,
     downs: Vec<Down>,
@@ -43,12 +44,19 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run whose servers get `environment`.
-    pub fn begin(test: &str, environment: Vec<(&'static str, PathBuf)>) -> Self {
+    pub fn begin(test: &str) -> Self {
         let seed = Dice::seed(test);
         let writers = (0..WRITERS).map(|number| Writer::new(seed, number)).collect();
-        let (receiver, downs, server) = (Receiver::start(), Vec::new(), None);
-        Self { home: Home::new(), dice: Dice::new(seed, 1), environment, receiver, writers, downs, server }
+        let (receiver, environment) = (Receiver::start(), Vec::new());
+        Self {
+            home: Home::new(),
+            dice: Dice::new(seed, 1),
+            environment,
+            receiver,
+            writers,
+            downs: Vec::new(),
+            server: None,
+        }
     }
 
     /// Load until the server is killed at a random moment.
