@@ -18,11 +18,12 @@ use crate::record::{Body, Claim, Lost};
 use crate::recovery;
 use crate::secret::SecretBox;
 use crate::settings::Settings;
+use crate::state::store::sync_directory;
 use crate::submit::Submitter;
 use crate::world::{EngineWorld, WorldOptions};
 use crate::{clock, command::Command};
 use pavlov_events::Uuid;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
@@ -88,7 +89,7 @@ impl Engine {
     /// [`Error`] when the data directory, the log or the state cannot be used.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let runtime = tokio::runtime::Handle::current();
-        std::fs::create_dir_all(&options.data).map_err(file(&options.data))?;
+        make_data_directory(&options.data)?;
         let log = open_log(&options.log).await?;
         let key = options.data.join("secret.key");
         let key_is_new = options.secrets.is_none() && !key.exists();
@@ -112,6 +113,9 @@ impl Engine {
             log.set_id(lost.new_log)?;
         }
         let (writer, reader) = History::open(&options.data.join("history"), options.history, Some(point))?;
+        // The parts sync what is in their directories; that the directories themselves survive is promised
+        // here, before anything is acknowledged.
+        sync_directory(&options.data)?;
         let replay_until = log.last_position();
         let entries = log.entries(position + 1)?;
         let persister =
@@ -189,6 +193,16 @@ impl Engine {
             (Ok(()), Ok(Ok(failure))) => failure,
             _ => Some("a thread of the engine failed".into()),
         }
+    }
+}
+
+fn make_data_directory(data: &Path) -> Result<(), Error> {
+    let fresh = !data.exists();
+    std::fs::create_dir_all(data).map_err(file(data))?;
+    match data.parent().filter(|_| fresh) {
+        Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new(".")),
+        Some(parent) => sync_directory(parent),
+        None => Ok(()),
     }
 }
 

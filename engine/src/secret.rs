@@ -31,14 +31,14 @@ impl SecretBox {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let mut key = [0; KEY_BYTES];
                 random(&mut key)?;
-                let mut out = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path)
-                    .map_err(file(path))?;
+                // Beside and renamed: half a key would stop every later start.
+                let beside = path.with_extension("writing");
+                let mut options = OpenOptions::new();
+                options.write(true).create(true).truncate(true).mode(0o600);
+                let mut out = options.open(&beside).map_err(file(&beside))?;
                 writeln!(out, "{}", STANDARD.encode(key))
                     .and_then(|()| out.sync_all())
+                    .and_then(|()| fs::rename(&beside, path))
                     .map_err(file(path))?;
                 Ok(Self::new(&key))
             }

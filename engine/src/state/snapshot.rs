@@ -40,6 +40,8 @@ pub fn write(
     read(&beside, |_, _| Ok(()))?;
     fs::rename(&beside, &path).map_err(file(&path))?;
     sync_directory(dir)?;
+    // The log is trimmed on the strength of snapshots, so the name of a fresh directory must last too.
+    dir.parent().map_or(Ok(()), sync_directory)?;
     for old in list(dir)?.into_iter().rev().skip(KEPT) {
         fs::remove_file(&old.1).map_err(file(old.1))?;
     }

@@ -1,0 +1,100 @@
+//! [`Server`]: the real binary on a data directory.
+
+use crate::client::Client;
+use serde_json::Value;
+use std::fs::{File, OpenOptions};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// Small files, so that segments end and begin during a test; and a grace that a test can wait for.
+const SETTINGS: [(&str, &str); 3] = [
+    ("PAVLOV_LOG__SEGMENT_BYTES", "1MiB"),
+    ("PAVLOV_HISTORY__SEGMENT_BYTES", "1MiB"),
+    ("PAVLOV_ENGINE__GRACE", "2s"),
+];
+pub const HISTORY_SEGMENT_BYTES: u64 = 1 << 20;
+pub const GRACE_MICROS: i64 = 2_000_000;
+const START_MAX: Duration = Duration::from_secs(60);
+
+pub struct Server {
+    pub port: u16,
+    child: Child,
+}
+
+impl Server {
+    /// Starts it on `<home>/data` and waits until it is ready; its log lines go to `<home>/server.log`.
+    pub fn start(home: &Path, more: &[(&str, &Path)]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let log = home.join("server.log");
+        let lines = OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
+        let copy = |file: &File| file.try_clone().expect("a second handle");
+        let child = Command::new(binary())
+            .args(["server", "start", "--port", &port.to_string(), "--data"])
+            .arg(home.join("data"))
+            .envs(SETTINGS)
+            .envs(more.iter().copied())
+            .stdout(copy(&lines))
+            .stderr(lines)
+            .spawn()
+            .expect("the server starts");
+        let mut server = Self { port, child };
+        let began = Instant::now();
+        while !server.is_ready() {
+            let ended = server.child.try_wait().expect("its own child");
+            assert!(
+                ended.is_none() && began.elapsed() < START_MAX,
+                "the server does not get ready ({ended:?}); the end of {}:\n{}",
+                log.display(),
+                end_of(&log)
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().expect("its own child");
+        self.child.wait().expect("its own child");
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.port).expect("it listens")
+    }
+
+    pub fn status(&self) -> Value {
+        self.client().json("GET", "/api/pavlov/status", &Value::Null)
+    }
+
+    fn is_ready(&self) -> bool {
+        Client::connect(self.port)
+            .and_then(|mut client| client.request("GET", "/api/ready", ""))
+            .is_ok_and(|(status, _)| status == 200)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone after `kill`; a failed test must not leave it behind.
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+fn binary() -> PathBuf {
+    let path = std::env::var_os("PAVLOV_BIN")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/pavlov"), PathBuf::from);
+    assert!(path.exists(), "{} is missing: build it, or name it in PAVLOV_BIN", path.display());
+    path
+}
+
+fn end_of(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
