@@ -66,40 +66,7 @@ pub enum Command {
     },
 }
 
-/// Why a command was not carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// The family, from which a status code can be made.
-    pub kind: RefusalKind,
-    /// What is wrong, for a person.
-    pub detail: String,
-}
-
-/// Families of refusals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RefusalKind {
-    /// What the command names is not there.
-    NotFound,
-    /// It contradicts what is there.
-    Conflict,
-    /// It is not allowed, whoever asks.
-    Forbidden,
-    /// It makes no sense.
-    Invalid,
-}
-
-impl Refusal {
-    /// What the command names is not there.
-    pub fn not_found(detail: impl Into<String>) -> Self {
-        Self { kind: RefusalKind::NotFound, detail: detail.into() }
-    }
-
-    /// It makes no sense.
-    pub fn invalid(detail: impl Into<String>) -> Self {
-        Self { kind: RefusalKind::Invalid, detail: detail.into() }
-    }
-}
+pub use pavlov_orchestrator::error::{Refusal, RefusalKind};
 
 /// What the machine says to a command: the answer's body, or why not.
 pub type Answer = Result<Value, Refusal>;

@@ -69,7 +69,7 @@ impl World for ActionWorld<'_> {
     }
 
     fn block_document(&self, id: Uuid) -> Option<Value> {
-        let mut document = self.world.handle.read(|state| state.blocks.read_document(id, true)).ok()?;
+        let mut document = self.world.handle.read(|state| state.blocks.document_to_use(id))?;
         reveal_documents(&mut document, &mut |text| self.world.secrets.decrypt(text)).ok()?;
         Some(document)
     }

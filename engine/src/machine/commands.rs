@@ -2,7 +2,7 @@
 //! log's order gives, and nowhere else.
 
 use super::{Machine, Reply};
-use crate::command::{Answer, Command, Refusal, RefusalKind};
+use crate::command::{Answer, Command, Refusal};
 use crate::ledger::Standing;
 use crate::record::CommandRecord;
 use crate::rules::AllTriggers;
@@ -12,7 +12,6 @@ use pavlov_actions::{Automation, outcome_event};
 use pavlov_events::{Event, Uuid};
 use pavlov_orchestrator::apply::{Applied, Ctx};
 use pavlov_orchestrator::block::BlockCommand;
-use pavlov_orchestrator::error as orchestrator;
 use pavlov_triggers::Trigger;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -257,16 +256,4 @@ fn counts_alike(a: &Trigger, b: &Trigger) -> bool {
 /// Definitions were checked at the door; one that cannot be read comes from a newer binary.
 fn read_automation(stored: &Value) -> Result<Automation, Refusal> {
     Automation::from_stored(stored).map_err(|faults| Refusal::invalid(telling::faults_as_text(&faults)))
-}
-
-impl From<orchestrator::Refusal> for Refusal {
-    fn from(refusal: orchestrator::Refusal) -> Self {
-        let kind = match refusal.kind {
-            orchestrator::RefusalKind::NotFound => RefusalKind::NotFound,
-            orchestrator::RefusalKind::Conflict => RefusalKind::Conflict,
-            orchestrator::RefusalKind::Forbidden => RefusalKind::Forbidden,
-            orchestrator::RefusalKind::Invalid => RefusalKind::Invalid,
-        };
-        Self { kind, detail: refusal.detail }
-    }
 }

@@ -131,6 +131,11 @@ impl Blocks {
             .ok_or_else(|| Refusal::not_found("Block document not found"))
     }
 
+    /// What using a document needs: `{"name": "…", "data": {…}, "block_type_slug": "…"}`, its secrets encrypted.
+    pub fn document_to_use(&self, id: Uuid) -> Option<Value> {
+        self.block_document(id).map(|row| render::used_document(self, row))
+    }
+
     /// A document by the slug of its type and its name.
     pub fn read_document_by_name(
         &self,

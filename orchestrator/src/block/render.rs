@@ -49,6 +49,12 @@ pub(super) fn block_document(blocks: &Blocks, row: &BlockDocument, include_secre
     })
 }
 
+/// What somebody who uses a document needs of it: far less than what the API shows.
+pub(super) fn used_document(blocks: &Blocks, row: &BlockDocument) -> Value {
+    let slug = blocks.block_type(row.block_type_id).map(|kind| kind.slug.as_str());
+    json!({"name": row.name, "data": hydrate(blocks, row, true).data.take(), "block_type_slug": slug})
+}
+
 /// A document's values with those of the documents it holds, and who they are.
 struct Hydrated {
     data: Value,
