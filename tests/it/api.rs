@@ -212,7 +212,7 @@ fn a_socket_acknowledges_what_a_crash_then_keeps_and_another_streams_it() {
     server.tell(&[event("seen", "host.a", 0)]);
     let mut out = Socket::connect(&server.address, "/api/events/out");
     out.send(&json!({"type": "filter", "filter": {"event": {"name": ["seen"]}}, "backfill": true}));
-    assert_eq!(out.next()["event"]["payload"]["number"], 0);
+    assert_eq!(out.receive()["event"]["payload"]["number"], 0);
     let mut socket = Socket::connect(&server.address, "/api/events/in");
     for number in 1..=200 {
         socket.send(&event("seen", "host.a", number));
@@ -223,7 +223,11 @@ fn a_socket_acknowledges_what_a_crash_then_keeps_and_another_streams_it() {
     assert_eq!(socket.checkpoint(), Vec::<String>::new(), "nothing but the pong is sent");
     server.kill();
     for number in 1..=50 {
-        assert_eq!(out.next()["event"]["payload"]["number"], number, "streamed in order, before the crash");
+        assert_eq!(
+            out.receive()["event"]["payload"]["number"],
+            number,
+            "streamed in order, before the crash"
+        );
     }
     server.resume();
     let numbers: Vec<u64> =
@@ -232,9 +236,9 @@ fn a_socket_acknowledges_what_a_crash_then_keeps_and_another_streams_it() {
     assert_eq!(server.events(&["pavlov.event.refused"]).len(), 4);
     let mut again = Socket::connect(&server.address, "/api/events/in?replies=1");
     again.send(&event("seen", "host.a", 201));
-    assert_eq!(again.next()["type"], "accepted");
+    assert_eq!(again.receive()["type"], "accepted");
     again.send_text("[]");
-    assert_eq!(again.next()["type"], "refused");
+    assert_eq!(again.receive()["type"], "refused");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn outside_programs_tell_events_and_hear_every_change_once_and_in_order() {
     outside.publish("pavlov.in.doors", "{\"event\": 3}");
     outside.publish("pavlov.in.doors", &event("bell.rung", "bell-1", 4).to_string());
     assert_eq!(receiver.wait_for(1)[0].json(), json!({"at": "door.1"}));
-    assert_eq!(heard.next(), ("ops.bell-1".to_owned(), "{\"n\":4}".to_owned()));
+    assert_eq!(heard.receive(), ("ops.bell-1".to_owned(), "{\"n\":4}".to_owned()));
     let refused = server.wait_for(2, &["pavlov.event.refused"]);
     assert!(refused[0]["payload"].to_string().contains("pavlov.in.doors"), "{}", refused[0]);
     assert_eq!(server.metric("events_refused_total{where=\"machine\"}"), 2.0);
@@ -43,7 +43,7 @@ fn outside_programs_tell_events_and_hear_every_change_once_and_in_order() {
     let mut seen = BTreeSet::new();
     let mut names = Vec::new();
     while seen.len() < stored.len() {
-        let (subject, text) = outside.next();
+        let (subject, text) = outside.receive();
         let told: Value = serde_json::from_str(&text).expect("JSON");
         assert!(seen.insert(told["id"].to_string()), "told twice: {text}");
         assert_eq!(subject, format!("pavlov.events.{}", told["event"].as_str().expect("a name")));

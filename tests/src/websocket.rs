@@ -26,7 +26,7 @@ impl Socket {
         let (socket, _) = client(request, stream).expect("an upgrade");
         let mut connected = Self(socket);
         connected.send(&json!({"type": "auth", "token": null}));
-        assert_eq!(connected.next(), json!({"type": "auth_success"}));
+        assert_eq!(connected.receive(), json!({"type": "auth_success"}));
         connected
     }
 
@@ -50,7 +50,7 @@ impl Socket {
     ///
     /// # Panics
     /// When none comes.
-    pub fn next(&mut self) -> Value {
+    pub fn receive(&mut self) -> Value {
         loop {
             match self.0.read().expect("a frame in time") {
                 Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),

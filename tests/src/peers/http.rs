@@ -185,7 +185,7 @@ fn reply(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
         }
         Answer::Hang => {
             // Until the other side has enough of it.
-            stream.read(&mut [0])?;
+            let _nothing_more = stream.read(&mut [0])?;
             over()
         }
         Answer::Cut => {

@@ -109,7 +109,7 @@ impl Outside {
     ///
     /// # Panics
     /// When none comes.
-    pub fn next(&mut self) -> (String, String) {
+    pub fn receive(&mut self) -> (String, String) {
         let message = self
             .runtime
             .block_on(async { tokio::time::timeout(PATIENCE, self.told.next()).await })
