@@ -4,7 +4,7 @@ use crate::check::{Down, Findings, all};
 use crate::dice::{Dice, rounds};
 use crate::load::{Fate, Sent, Writer};
 use crate::receiver::Receiver;
-use crate::server::Server;
+use crate::server::{Server, complaints};
 use crate::stored::{in_order, is, is_sent, occurred, read_all, resource};
 use crate::world::{WITHIN_MICROS, declare, wait_until_quiet};
 use pavlov_engine::clock;
@@ -19,6 +19,8 @@ use tempfile::TempDir;
 const WRITERS: u64 = 4;
 const ROUND_MILLIS_MIN: u64 = 300;
 const ROUND_MILLIS_MAX: u64 = 3_000;
+/// About as long as a start takes.
+const RECOVERY_MILLIS_MAX: u64 = 300;
 /// Events of a request of the undisturbed run.
 const REPLAYED: usize = 200;
 
@@ -27,6 +29,7 @@ fn nothing_is_lost_or_doubled_by_kill_9() {
     let mut run = Run::begin("kill -9");
     for round in 0..rounds(5) {
         run.round(round);
+        run.stumble();
     }
     run.finish();
 }
@@ -79,6 +82,17 @@ impl Run {
         println!("round {round}: killed after {} ms, {requests} requests so far", load.as_millis());
     }
 
+    /// One time in two: kills the next start while it is still recovering. Says whether it did.
+    pub fn stumble(&mut self) -> bool {
+        let falls = self.dice.coin();
+        if falls {
+            let server = Server::spawn(&self.home.path, &self.environment());
+            std::thread::sleep(Duration::from_millis(self.dice.below(RECOVERY_MILLIS_MAX)));
+            server.kill();
+        }
+        falls
+    }
+
     /// Starts once more, lets everything come to rest, and checks.
     pub fn finish(mut self) {
         self.wait_for_a_missed_deadline();
@@ -97,20 +111,23 @@ impl Run {
             stored.len(),
             received.len()
         );
+        println!("the server said: {:#?}", complaints(&self.home.path));
         let undisturbed = undisturbed(&stored);
         let (downs, undisturbed) = (&self.downs, &undisturbed);
         all(&Findings { sent: &sent, stored: &stored, read: &read, undisturbed, received: &received, downs });
     }
 
     fn start(&mut self) {
-        let environment: Vec<(&str, &Path)> =
-            self.environment.iter().map(|(name, value)| (*name, value.as_path())).collect();
-        let server = Server::start(&self.home.path, &environment);
+        let server = Server::start(&self.home.path, &self.environment());
         match self.downs.last_mut() {
             Some(down) => down.until = clock::now(),
             None => declare(&mut server.client(), self.receiver.port),
         }
         self.server = Some(server);
+    }
+
+    fn environment(&self) -> Vec<(&'static str, &Path)> {
+        self.environment.iter().map(|(name, value)| (*name, value.as_path())).collect()
     }
 
     /// Stays down until something fell due that nobody could see.

@@ -24,6 +24,10 @@ fn nothing_is_lost_or_doubled_by_a_power_cut() {
         let loss = [Loss::All, Loss::End, Loss::Mixed][round as usize % 3];
         let told = disk.cut_power(loss, &mut run.dice);
         println!("round {round}: power cut, {loss:?}: {told}");
+        if run.stumble() {
+            let told = disk.cut_power(loss, &mut run.dice);
+            println!("round {round}: power cut while recovering, {loss:?}: {told}");
+        }
     }
     run.finish();
 }

@@ -16,6 +16,9 @@ const SETTINGS: [(&str, &str); 3] = [
 ];
 pub const HISTORY_SEGMENT_BYTES: u64 = 1 << 20;
 pub const GRACE_MICROS: i64 = 2_000_000;
+const LOG: &str = "server.log";
+/// Of the time at the start of each log line.
+const TIME_CHARS: usize = 28;
 const START_MAX: Duration = Duration::from_secs(60);
 
 pub struct Server {
@@ -24,26 +27,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it on `<home>/data` and waits until it is ready; its log lines go to `<home>/server.log`.
+    /// Starts it on `<home>/data` and waits until it is ready.
     pub fn start(home: &Path, more: &[(&str, &Path)]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
-        let log = home.join("server.log");
-        let lines = OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
-        let copy = |file: &File| file.try_clone().expect("a second handle");
-        let child = Command::new(binary())
-            .args(["server", "start", "--port", &port.to_string(), "--data"])
-            .arg(home.join("data"))
-            .envs(SETTINGS)
-            .envs(more.iter().copied())
-            .stdout(copy(&lines))
-            .stderr(lines)
-            .spawn()
-            .expect("the server starts");
-        let mut server = Self { port, child };
-        let began = Instant::now();
+        let mut server = Self::spawn(home, more);
+        let (log, began) = (home.join(LOG), Instant::now());
         while !server.is_ready() {
             let ended = server.child.try_wait().expect("its own child");
             assert!(
@@ -55,6 +42,26 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         server
+    }
+
+    /// Starts it and does not wait; its log lines go to `<home>/server.log`.
+    pub fn spawn(home: &Path, more: &[(&str, &Path)]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let lines = OpenOptions::new().create(true).append(true).open(home.join(LOG)).expect("a log file");
+        let copy = |file: &File| file.try_clone().expect("a second handle");
+        let child = Command::new(binary())
+            .args(["server", "start", "--port", &port.to_string(), "--data"])
+            .arg(home.join("data"))
+            .envs(SETTINGS)
+            .envs(more.iter().copied())
+            .stdout(copy(&lines))
+            .stderr(lines)
+            .spawn()
+            .expect("the server starts");
+        Self { port, child }
     }
 
     /// `kill -9`.
@@ -84,6 +91,13 @@ impl Drop for Server {
         let _gone = self.child.kill();
         let _gone = self.child.wait();
     }
+}
+
+/// The warnings and errors of all starts, without their times.
+pub fn complaints(home: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(home.join(LOG)).unwrap_or_default();
+    let is_one = |line: &&str| line.contains(" WARN ") || line.contains(" ERROR ");
+    text.lines().filter(is_one).map(|line| line.chars().skip(TIME_CHARS).collect()).collect()
 }
 
 fn binary() -> PathBuf {
