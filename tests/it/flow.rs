@@ -25,7 +25,7 @@ fn an_event_becomes_one_webhook_call_with_a_templated_body() {
     let made = server.declare(&automation("call", on("disk.full"), &[action]));
     let told = event("disk.full", "host.\"a\"", 95);
     // Telling it twice is telling it once.
-    server.tell(&[told.clone()]);
+    server.tell(std::slice::from_ref(&told));
     server.tell(&[told, event("disk.fine", "host.b", 1)]);
     let executed = server.wait_for(1, &[EXECUTED]);
     let received = receiver.received();

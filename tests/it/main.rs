@@ -1,7 +1,6 @@
 //! Tests of the whole system: the server as a process, real peers, and rules about the tree itself.
 
 mod api;
-mod faults;
 mod flow;
 mod nats;
 mod tidy;

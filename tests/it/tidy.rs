@@ -16,13 +16,14 @@ const MISPLACED_FUNCTIONS: [&str; 2] =
     ["actions/src/humanize/mod.rs install", "actions/src/kind/mod.rs forbid_others"];
 
 /// Tests whose peers are real, so that they have to wait for them.
-const WITH_PEERS: [&str; 7] = [
+const WITH_PEERS: [&str; 8] = [
     "/peers/",
     "engine/src/log/nats/tests/",
     "engine/tests/it/nats.rs",
     "engine/tests/it/restart.rs",
     "notifier/tests/",
     "server/tests/cli.rs",
+    "tests/faults/",
     "server/tests/it/ours.rs",
 ];
 
@@ -35,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("actions", &["events", "triggers", "notifier", "orchestrator"]),
     ("engine", &["events", "triggers", "actions", "notifier", "orchestrator"]),
     ("server", &["events", "triggers", "actions", "notifier", "orchestrator", "engine"]),
-    ("tests", &[]),
+    ("tests", &["events", "engine"]),
 ];
 
 fn root() -> &'static Path {

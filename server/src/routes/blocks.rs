@@ -62,7 +62,7 @@ pub fn include_secrets(uri: &Uri) -> Result<bool, Failure> {
 
 /// A refusal of the collection itself.
 pub fn refused(refusal: pavlov_orchestrator::Refusal) -> Failure {
-    reply::refused(&Refusal::from(refusal))
+    reply::refused(&refusal)
 }
 
 /// 201 with what was made.
