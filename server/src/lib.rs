@@ -1,8 +1,8 @@
 //! The HTTP side of Pavlov: Prefect's REST and WebSocket API, our own routes, and the command line.
 //!
-//! Read [`router`] first (every route and its handler), then [`routes`] (one file a subject),
+//! Read [`mod@router`] first (every route and its handler), then [`routes`] (one file a subject),
 //! [`websocket`] (events in and out), [`reply`] (the only place that turns refusals into status codes) and
-//! [`serve`] (connections and their limits). Nothing is decided here: a handler reads a request, asks the
+//! [`mod@serve`] (connections and their limits). Nothing is decided here: a handler reads a request, asks the
 //! engine, and writes down what it said.
 
 pub mod body;

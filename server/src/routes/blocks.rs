@@ -4,7 +4,7 @@ use crate::door::Door;
 use crate::reply::{self, Failure};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use pavlov_engine::{Command, Refusal};
+use pavlov_engine::Command;
 use pavlov_events::Faults;
 use pavlov_orchestrator::block::BlockCommand;
 use pavlov_orchestrator::block::secret::reveal_documents;
