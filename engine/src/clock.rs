@@ -4,7 +4,7 @@
 use crate::handle::Handle;
 use crate::record::{Body, Tick};
 use pavlov_events::Timestamp;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The wall clock, for those who may look at it: never the machine.
 pub fn now() -> Timestamp {
@@ -14,6 +14,9 @@ pub fn now() -> Timestamp {
 
 /// Longest sleep: after a step of the wall clock a deadline is late by no more than this.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// While deadlines are armed, a tick at least this often: a later start then knows to a minute how long it
+/// heard nothing.
+const HEARTBEAT: Duration = Duration::from_secs(60);
 /// Pause when a tick did not help, because the log's clock is behind ours.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Pause when the log takes nothing.
@@ -22,6 +25,7 @@ const PAUSE_REFUSED: Duration = Duration::from_millis(100);
 /// Ticks for as long as the engine runs.
 pub async fn run(handle: Handle, epoch: u64) {
     let mut next_deadline = handle.inner.next_deadline.subscribe();
+    let mut last_tick = Instant::now();
     loop {
         let next = *next_deadline.borrow_and_update();
         let wait = match next {
@@ -30,13 +34,14 @@ pub async fn run(handle: Handle, epoch: u64) {
         };
         tokio::select! {
             changed = next_deadline.changed() => if changed.is_err() { return },
-            () = sleep(wait) => if next.is_some_and(|due| due <= now()) {
+            () = sleep(wait) => if next.is_some_and(|due| due <= now() || last_tick.elapsed() >= HEARTBEAT) {
+                last_tick = Instant::now();
                 let pause = match handle.tell(Body::Tick(Tick { epoch })).await {
                     Ok(_) => PAUSE,
                     Err(crate::SubmitError::Stopped) => return,
                     Err(_) => PAUSE_REFUSED,
                 };
-                if *next_deadline.borrow() == next {
+                if *next_deadline.borrow() == next && next.is_some_and(|due| due <= now()) {
                     tokio::time::sleep(pause).await;
                 }
             },
