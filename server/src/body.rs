@@ -17,16 +17,21 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// And so is one that takes so long in all: 16 MB at 55 KB/s.
 const BODY_TIME_MAX: Duration = Duration::from_secs(300);
 
+/// What is read of a body that is too large, before its sender is told so.
+const DISCARDED_BYTES_MAX: usize = 128 << 20;
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// Reads a whole body.
 ///
 /// # Errors
 /// 413 over [`BODY_BYTES_MAX`], 408 for a sender that stops or trickles, 400 for a broken transfer.
 pub async fn read(request: Request) -> Result<Bytes, Failure> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let mut chunks = request.into_body().into_data_stream();
     if announced.is_some_and(|length: u64| length > BODY_BYTES_MAX as u64) {
+        discard(&mut chunks).await;
         return Err(too_large());
     }
-    let mut chunks = request.into_body().into_data_stream();
     let Some(first) = next_chunk(&mut chunks).await? else { return Ok(Bytes::new()) };
     if announced == Some(first.len() as u64) {
         return Ok(first);
@@ -117,6 +122,22 @@ fn not_json(text: &str, error: &serde_json::Error) -> Failure {
     reply::faults(&Faults::from([fault]), &Value::from(text).to_string()).into()
 }
 
+/// Reads on for a while without keeping anything: a client that is still writing when the connection ends
+/// sees a broken pipe instead of the answer.
+async fn discard(chunks: &mut Chunks) {
+    let mut left = DISCARDED_BYTES_MAX;
+    let reading = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Who is slower than that, or sends more, has to live with the broken pipe.
+    let _too_slow = tokio::time::timeout(DISCARD_TIME_MAX, reading).await;
+}
+
 type Chunks = axum::body::BodyDataStream;
 
 async fn next_chunk(chunks: &mut Chunks) -> Result<Option<Bytes>, Failure> {
@@ -134,6 +155,7 @@ async fn gather(first: Bytes, mut chunks: Chunks) -> Result<Bytes, Failure> {
     let mut all = BytesMut::from(first);
     while let Some(chunk) = next_chunk(&mut chunks).await? {
         if all.len() + chunk.len() > BODY_BYTES_MAX {
+            discard(&mut chunks).await;
             return Err(too_large());
         }
         all.extend_from_slice(&chunk);

@@ -8,6 +8,7 @@ pub mod values;
 
 use crate::cli::CliError;
 use keys::{KEYS, Key};
+use pavlov_engine::engine::SnapshotPolicy;
 use pavlov_notifier::network::Network;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -42,6 +43,10 @@ pub struct Settings {
     pub history_age: Duration,
     /// How many bytes of events are kept.
     pub history_bytes_max: u64,
+    /// After how many records a snapshot of the state is written.
+    pub snapshot_records: u64,
+    /// After how long, when anything changed.
+    pub snapshot_every: Duration,
     /// The mail server.
     pub smtp: SmtpSettings,
     /// Programs that run-command may start.
@@ -146,6 +151,8 @@ impl Default for Settings {
             history_segment_bytes: pavlov_engine::history::Options::default().segment_bytes,
             history_age: retention.age,
             history_bytes_max: retention.bytes_max,
+            snapshot_records: SnapshotPolicy::default().records,
+            snapshot_every: SnapshotPolicy::default().every,
             smtp: SmtpSettings {
                 host: None,
                 port: None,

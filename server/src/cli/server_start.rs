@@ -6,7 +6,7 @@ use super::output::Output;
 use super::server::Flags;
 use crate::settings::{LogSettings, Settings, SmtpSettings};
 use clap::Args;
-use pavlov_engine::engine::{NatsOptions, Retention};
+use pavlov_engine::engine::{NatsOptions, Retention, SnapshotPolicy};
 use pavlov_engine::log::{nats, segment};
 use pavlov_engine::world::WorldOptions;
 use pavlov_engine::{Engine, Handle, LogOptions, Options, history};
@@ -128,7 +128,11 @@ pub async fn engine_options(settings: &Settings) -> Result<Options, CliError> {
         history: history::Options { segment_bytes: settings.history_segment_bytes },
         retention: Retention { age: settings.history_age, bytes_max: settings.history_bytes_max },
         settings: settings.engine.clone(),
-        snapshots: pavlov_engine::engine::SnapshotPolicy::default(),
+        snapshots: SnapshotPolicy {
+            records: settings.snapshot_records,
+            every: settings.snapshot_every,
+            ..SnapshotPolicy::default()
+        },
         world: WorldOptions {
             ui_url: settings.ui_url.clone(),
             outbound: Policies { loopback: settings.is_loopback(), networks: settings.networks.clone() },

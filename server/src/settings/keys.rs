@@ -258,6 +258,22 @@ pub const KEYS: &[Key] = &[
         |n: &u64| shown_bytes(*n)
     ),
     key!(
+        "state.snapshot_records",
+        "a snapshot of the state is written after so many records",
+        "100000",
+        snapshot_records,
+        |v| whole(v, 1, 1_000_000_000),
+        shown
+    ),
+    key!(
+        "state.snapshot_every",
+        "and after this long, when anything changed",
+        "\"10m\"",
+        snapshot_every,
+        |v| span(v, Duration::from_secs(1)),
+        |every: &Duration| Value::from(shown_span(*every))
+    ),
+    key!(
         "smtp.host",
         "mail server of send-email-notification",
         "\"x\"",
