@@ -52,6 +52,7 @@ impl Start {
     pub async fn run(&self, out: &Output) -> Result<(), CliError> {
         let settings = self.flags.settings()?;
         log_lines(settings.log_lines_json)?;
+        raise_file_limit();
         let options = engine_options(&settings).await?;
         let (listener, address) = listen(&settings).await?;
         let engine = Engine::start(options).await.map_err(|error| {
@@ -96,6 +97,17 @@ async fn until_stopped(engine: Engine, listener: TcpListener) -> Result<(), CliE
             Err(_) => unfinished(&format!("not everything had stopped after {} s", STOP_MAX.as_secs())),
         },
         _ = interrupted() => unfinished("interrupted twice, and stopped at once"),
+    }
+}
+
+/// Each segment of the history keeps two files open, and each connection one; the usual soft limit of 1,024
+/// would end at some ten million events.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, allowed = limit.current, "the limit of open files could not be raised");
     }
 }
 
