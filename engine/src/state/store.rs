@@ -20,7 +20,7 @@ const CUT: u8 = 1;
 const PIECE_KEY: u8 = 0xff;
 const MARKER: &str = "created";
 /// sled's cache; the state is in memory anyway, so this is for writing only.
-const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+const CACHE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// What one commit changes: each key with its new value, or `None` where the row goes.
 pub type Batch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
