@@ -11,6 +11,7 @@ use crate::error::{Error, file};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Larger values are cut: sled puts page fragments over 128 KB into files that it never syncs.
 const PIECE_BYTES: usize = 8_000;
@@ -18,6 +19,9 @@ const WHOLE: u8 = 0;
 const CUT: u8 = 1;
 /// Keys of pieces start with this byte, which is no kind of [`super::row::Row`].
 const PIECE_KEY: u8 = 0xff;
+/// Longest wait for sled's lock, and how often it is tried meanwhile.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(3);
+const LOCK_WAIT: Duration = Duration::from_millis(10);
 const MARKER: &str = "created";
 /// sled's cache; the state is in memory anyway, so this is for writing only.
 const CACHE_BYTES: u64 = 2 * 1024 * 1024;
@@ -47,12 +51,8 @@ impl Store {
             remove_unfinished_snapshots(path)?;
         }
         let fail = |source| Error::Store { path: path.to_owned(), source };
-        let db = sled::Config::new()
-            .path(path)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(Some(500))
-            .open()
-            .map_err(fail)?;
+        let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500));
+        let db = open_unlocked(&config).map_err(fail)?;
         let database = path.join("db");
         let handle = File::open(&database).map_err(file(&database))?;
         if fresh {
@@ -131,6 +131,22 @@ impl Store {
 
     fn fail(&self, source: sled::Error) -> Error {
         Error::Store { path: self.path.clone(), source }
+    }
+}
+
+/// sled gives its lock back a moment after the last handle is gone, and another process that is just being
+/// started can hold it as long; whoever opens right after that has to wait.
+fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+    let began = Instant::now();
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("lock") && began.elapsed() < LOCK_WAIT_MAX =>
+            {
+                std::thread::sleep(LOCK_WAIT);
+            }
+            opened => return opened,
+        }
     }
 }
 
