@@ -82,8 +82,10 @@ fn what_was_in_flight_when_the_server_died_is_sent_again() {
     server.kill();
     server.resurrect();
     take_in_order(&log, &mut reader, 11, 110);
+    // Whether all of them had been sent before the server died depends on who was faster; that they arrive,
+    // each in its place, does not.
     let counters = log.status().counters;
-    assert!(counters.resends >= 100, "{counters:?}");
+    assert!(counters.outages >= 1, "{counters:?}");
 }
 
 #[test]
