@@ -3,7 +3,7 @@
 use crate::load::{Fate, Sent};
 use crate::receiver::Received;
 use crate::stored::{Firing, firings, is, is_sent, occurred, resource, text};
-use crate::world::{CALLED, COUNTED, WATCHED, WITHIN_MICROS};
+use crate::world::{CALLED, COUNTED, PAIRED, THIRDS, WATCHED, WITHIN_MICROS};
 use pavlov_events::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -83,7 +83,7 @@ fn stored_once(findings: &Findings<'_>, faults: &mut Vec<String>) {
 /// The Reactive automations fired as often, for the same keys, by the same events as without any crash.
 fn counts_alike(findings: &Findings<'_>, faults: &mut Vec<String>) {
     let mut ids = HashSet::new();
-    for automation in [COUNTED, CALLED] {
+    for automation in [COUNTED, THIRDS, PAIRED, CALLED] {
         let mut difference: BTreeMap<Firing, i64> = BTreeMap::new();
         for (firing, event) in firings(findings.stored, automation) {
             *difference.entry(firing).or_default() += 1;
@@ -91,15 +91,16 @@ fn counts_alike(findings: &Findings<'_>, faults: &mut Vec<String>) {
                 faults.push(format!("a firing told twice: {event}"));
             }
         }
-        for (firing, _) in firings(findings.undisturbed, automation) {
+        let undisturbed = firings(findings.undisturbed, automation);
+        if undisturbed.is_empty() {
+            faults.push(format!("{automation} never fired, so it shows nothing"));
+        }
+        for (firing, _) in undisturbed {
             *difference.entry(firing).or_default() -= 1;
         }
         for (firing, count) in difference.into_iter().filter(|(_, count)| *count != 0) {
             faults.push(format!("fired {count:+} times against the undisturbed run: {firing:?}"));
         }
-    }
-    if ids.is_empty() {
-        faults.push("nothing fired".to_owned());
     }
 }
 

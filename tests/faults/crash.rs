@@ -100,6 +100,7 @@ impl Run {
         self.start();
         let server = self.server.take().expect("just started");
         wait_until_quiet(&server, last_start);
+        println!("the log begins at position {}", server.status()["log"]["first_position"]);
         let read = read_all(&mut server.client());
         server.kill();
         let stored = in_order(&self.home.path);

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// Small files, so that segments end and begin during a test; and a grace that a test can wait for.
-const SETTINGS: [(&str, &str); 3] = [
+/// Small files and many snapshots, so that segments end, begin and go during a test; and a grace that a test can
+/// wait for.
+const SETTINGS: [(&str, &str); 4] = [
     ("PAVLOV_LOG__SEGMENT_BYTES", "1MiB"),
     ("PAVLOV_HISTORY__SEGMENT_BYTES", "1MiB"),
+    ("PAVLOV_STATE__SNAPSHOT_RECORDS", "300"),
     ("PAVLOV_ENGINE__GRACE", "2s"),
 ];
 pub const HISTORY_SEGMENT_BYTES: u64 = 1 << 20;

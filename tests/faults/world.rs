@@ -8,19 +8,32 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 pub const COUNTED: &str = "counted";
+pub const THIRDS: &str = "thirds";
+pub const PAIRED: &str = "paired";
 pub const CALLED: &str = "called";
 pub const WATCHED: &str = "watched";
 pub const WITHIN_MICROS: i64 = 10_000_000;
 const QUIET_MAX: Duration = Duration::from_secs(120);
 
-/// Creates the three automations. What is done when one fires makes no difference to when it fires.
+/// Creates the automations. What is done when one fires makes no difference to when it fires.
 pub fn declare(client: &mut Client, receiver_port: u16) {
+    let once = |name: &str| json!({"type": "event", "posture": "Reactive", "expect": [name], "threshold": 1, "within": 0});
     let each = json!(["prefect.resource.id"]);
     let automations = [
         json!({
             "name": COUNTED, "actions": [{"type": "do-nothing"}],
             "trigger": {"type": "event", "posture": "Reactive", "expect": ["fault.counted"],
                         "for_each": each, "threshold": 3, "within": 3600},
+        }),
+        // Those above are quiet for an hour; these go on counting through every crash.
+        json!({
+            "name": THIRDS, "actions": [{"type": "do-nothing"}],
+            "trigger": {"type": "event", "posture": "Reactive", "expect": ["fault.counted"],
+                        "for_each": each, "threshold": 3, "within": 0},
+        }),
+        json!({
+            "name": PAIRED, "actions": [{"type": "do-nothing"}],
+            "trigger": {"type": "sequence", "within": 5, "triggers": [once("fault.counted"), once("fault.called")]},
         }),
         json!({
             "name": CALLED,

@@ -240,7 +240,10 @@ fn a_server_that_dies_in_the_middle_goes_on_where_it_was() {
 #[test]
 fn no_secret_is_written_anywhere() {
     let canary = "canary-7f3a9c51d2";
-    let (server, receiver) = (Server::start(Options::default()), Receiver::start(&[Answer::Status(400)]));
+    let (server, receiver) = (
+        Server::start(Options::default().set("STATE__SNAPSHOT_RECORDS", 5)),
+        Receiver::start(&[Answer::Status(400)]),
+    );
     let url = format!("{}/{canary}/slack", receiver.url);
     let slack = server.block("slack-webhook", "marker-of-blocks", json!({"url": url}));
     let nowhere = format!("http://127.0.0.1:1/{canary}?token={canary}");
@@ -275,7 +278,7 @@ fn no_secret_is_written_anywhere() {
     let mut found = Found::default();
     found.search(server.folder(), canary);
     assert_eq!(found.secrets, Vec::<String>::new(), "the secret stands in plain text");
-    for place in ["data/log/", "data/state/", "data/history/"] {
+    for place in ["data/log/", "data/state/", "data/history/", "data/snapshots/"] {
         let seen = found.markers.iter().any(|path| path.contains(place));
         assert!(seen, "the search sees nothing in {place}, so it proves nothing: {:#?}", found.markers);
     }

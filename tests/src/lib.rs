@@ -5,7 +5,6 @@
 //! what a person would do. Nothing here knows the crates of the server, only its process and its protocols.
 
 pub mod client;
-pub mod dice;
 pub mod peers;
 pub mod shapes;
 pub mod websocket;

@@ -92,11 +92,6 @@ impl Receiver {
         Self { shared, url }
     }
 
-    /// From now on the next requests are answered like this.
-    pub fn answer_next(&self, answers: &[Answer]) {
-        self.shared.lock().1.extend(answers);
-    }
-
     /// What came so far.
     pub fn received(&self) -> Vec<Received> {
         self.shared.lock().0.clone()

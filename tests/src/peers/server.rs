@@ -21,14 +21,8 @@ pub struct Options {
 impl Options {
     /// Adds a setting by its variable's name without `PAVLOV_`, such as `ENGINE__GRACE`.
     #[must_use]
-    pub fn set(self, name: &str, value: impl ToString) -> Self {
-        self.variable(&format!("PAVLOV_{name}"), value)
-    }
-
-    /// Adds any variable.
-    #[must_use]
-    pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
-        self.variables.push((name.to_owned(), value.to_string()));
+    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.variables.push((format!("PAVLOV_{name}"), value.to_string()));
         self
     }
 }
@@ -37,7 +31,7 @@ impl Options {
 #[derive(Debug)]
 pub struct Server {
     directory: TempDir,
-    options: Mutex<Options>,
+    options: Options,
     process: Mutex<Option<Child>>,
     /// `127.0.0.1:<port>`, the same after each start.
     pub address: String,
@@ -51,7 +45,7 @@ impl Server {
     pub fn start(options: Options) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let address = format!("127.0.0.1:{}", free_port());
-        let server = Self { directory, options: Mutex::new(options), process: Mutex::default(), address };
+        let server = Self { directory, options, process: Mutex::default(), address };
         server.resume();
         server
     }
@@ -65,7 +59,7 @@ impl Server {
         let port = self.address.rsplit(':').next().expect("an address has a port");
         let mut command = Command::new(required("PAVLOV_BIN"));
         command.args(["server", "start", "--port", port, "--data"]).arg(self.data());
-        let variables = self.options.lock().unwrap_or_else(PoisonError::into_inner).variables.clone();
+        let variables = self.options.variables.iter().map(|(name, value)| (name, value));
         command.envs(variables).env("PAVLOV_LOG", "debug,sled=warn").stdout(log()).stderr(log());
         *self.process() =
             Some(command.stdin(File::open("/dev/null").expect("it is there")).spawn().expect("starts"));
@@ -74,12 +68,6 @@ impl Server {
             assert!(ended.is_none(), "the server ended ({ended:?}):\n{}", self.last_lines());
             client::ask(&self.address, "GET", "/api/ready", None).ok().filter(|answer| answer.status == 200)
         });
-    }
-
-    /// Changes how it is started the next time.
-    pub fn change(&self, change: impl FnOnce(Options) -> Options) {
-        let mut options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
-        *options = change(std::mem::take(&mut *options));
     }
 
     /// `kill -9`, and waits until it is gone.
